@@ -1,0 +1,55 @@
+# What a developer does here, one word each. `make` alone lists it.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help run test test-quick up down status lint fmt play bench doc
+
+# Sets KAFKA_BROKERS, MONGO_URI and REDIS_ADDR to the local servers, unless the caller has set them.
+with_servers := eval "$$(deploy/local/env.sh)"
+scripts := .ci/run $(wildcard deploy/local/*.sh)
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
+	@echo
+	@echo 'Without any server: `cargo run` starts both services in one process.'
+
+run: ## start the servers and the two services on 8080 and 8081; Ctrl-C stops the services (RELEASE=1: optimised)
+	@deploy/local/up.sh
+	@$(with_servers) && RELEASE=$(RELEASE) deploy/local/run.sh
+
+test: ## start the servers and run every test against them
+	@deploy/local/up.sh
+	@echo 'The servers keep running after the tests; `make down` stops them.'
+	@$(with_servers) && RASTRO_TEST_SERVERS=required cargo test --workspace --all-features --locked
+
+test-quick: ## run the tests that need no server
+	@env -u KAFKA_BROKERS -u MONGO_URI -u REDIS_ADDR -u RASTRO_TEST_SERVERS cargo test --workspace --all-features --locked
+
+up: ## start Kafka, MongoDB and Redis in user space
+	@deploy/local/up.sh
+
+down: ## stop them (CLEAN=1: and remove their data)
+	@CLEAN=$(CLEAN) deploy/local/down.sh
+
+status: ## show which of them run
+	@deploy/local/status.sh || true
+
+lint: ## formatting, clippy and, where it is installed, shellcheck
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
+	@if command -v shellcheck >/dev/null; then set -x; shellcheck $(scripts); else echo 'shellcheck is not installed: the scripts are not checked'; fi
+
+fmt: ## format the code
+	cargo fmt --all
+
+FILE ?= deploy/play/sample.ndjson
+MODE ?=
+play: ARGS ?= $(FILE) $(if $(MODE),--mode $(MODE))
+play: ## play parcel histories against a running Rastro (FILE=… MODE=…, or all arguments in ARGS=…)
+	@cargo run --release --locked -p play -- $(ARGS)
+
+bench: ## measure (arguments in ARGS=…)
+	@cargo run --release --locked -p bench -- $(ARGS)
+
+doc: ## build the documentation of the code
+	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --all-features --no-deps --locked

@@ -1,0 +1,170 @@
+//! The log in memory, for tests. It can be told to be away.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use tokio_util::sync::CancellationToken;
+
+use super::murmur2::partition_of;
+use super::{
+    AppendError, Appended, COMMIT_INTERVAL, EventAppender, EventSubscriber, LogRecord, NewRecord, Offer,
+    PartitionConsumer, Position, SubscribeError, Topic,
+};
+
+/// How often a subscriber with nothing to do looks around.
+const IDLE: Duration = Duration::from_millis(5);
+
+/// A log. Clones are the same log.
+#[derive(Clone)]
+pub struct MemoryLog {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    partitions: i32,
+    inner: Mutex<Inner>,
+    news: Condvar,
+    away: AtomicBool,
+    now: fn() -> i64,
+}
+
+#[derive(Default)]
+struct Inner {
+    records: HashMap<(Topic, i32), Vec<LogRecord>>,
+    committed: HashMap<i32, i64>,
+}
+
+impl MemoryLog {
+    /// An empty log whose records get their time from `now` (milliseconds since the epoch).
+    #[must_use]
+    pub fn new(partitions: i32, now: fn() -> i64) -> Self {
+        let (inner, news, away) = (Mutex::default(), Condvar::new(), AtomicBool::new(false));
+        Self { shared: Arc::new(Shared { partitions, inner, news, away, now }) }
+    }
+
+    /// Makes the log unreachable for appenders, or reachable again.
+    pub fn set_away(&self, away: bool) {
+        self.shared.away.store(away, Ordering::SeqCst);
+    }
+
+    /// All records of a topic: by partition, then by offset.
+    #[must_use]
+    pub fn records(&self, topic: Topic) -> Vec<LogRecord> {
+        let inner = self.inner();
+        let of = |partition| inner.records.get(&(topic, partition)).cloned().unwrap_or_default();
+        (0..self.shared.partitions).flat_map(of).collect()
+    }
+
+    /// The next offset that a subscriber would begin with.
+    #[must_use]
+    pub fn committed(&self, partition: i32) -> i64 {
+        self.inner().committed.get(&partition).copied().unwrap_or(0)
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.shared.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn commit(&self, positions: &[Position]) {
+        let mut inner = self.inner();
+        for position in positions {
+            inner.committed.insert(position.partition, position.offset);
+        }
+    }
+
+    fn partition(&self, record: &NewRecord) -> i32 {
+        match (record.partition, &record.key) {
+            (Some(partition), _) => partition.rem_euclid(self.shared.partitions),
+            (None, Some(key)) => partition_of(key, self.shared.partitions),
+            (None, None) => 0,
+        }
+    }
+}
+
+#[async_trait]
+impl EventAppender for MemoryLog {
+    async fn append(&self, topic: Topic, records: Vec<NewRecord>) -> Appended {
+        if let Err(error) = self.check().await {
+            return Appended::nothing(error);
+        }
+        let mut inner = self.inner();
+        let mut positions = Vec::with_capacity(records.len());
+        for record in records {
+            let partition = self.partition(&record);
+            let records = inner.records.entry((topic, partition)).or_default();
+            let position = Position { partition, offset: i64::try_from(records.len()).unwrap_or(i64::MAX) };
+            records.push(record.at(position, (self.shared.now)()));
+            positions.push(position);
+        }
+        self.shared.news.notify_all();
+        Appended { positions, refused: None }
+    }
+
+    async fn end_of(&self, topic: Topic, key: &[u8]) -> Result<Position, AppendError> {
+        self.check().await?;
+        let partition = partition_of(key, self.shared.partitions);
+        let length = self.inner().records.get(&(topic, partition)).map_or(0, Vec::len);
+        Ok(Position { partition, offset: i64::try_from(length).unwrap_or(i64::MAX) })
+    }
+
+    async fn check(&self) -> Result<(), AppendError> {
+        if self.shared.away.load(Ordering::SeqCst) {
+            return Err(AppendError::Unavailable("told to be away".to_owned()));
+        }
+        Ok(())
+    }
+
+    async fn flush(&self) {}
+}
+
+/// The one member of the log's one group: it owns all partitions.
+pub struct MemorySubscriber(pub MemoryLog);
+
+impl EventSubscriber for MemorySubscriber {
+    fn run(self: Box<Self>, consumer: &dyn PartitionConsumer, stop: &CancellationToken) -> Result<(), SubscribeError> {
+        let log = self.0;
+        let partitions: Vec<i32> = (0..log.shared.partitions).collect();
+        consumer.assigned(&partitions);
+        let mut next: HashMap<i32, i64> = partitions.iter().map(|&p| (p, log.committed(p))).collect();
+        let mut committed_at = Instant::now();
+        while !stop.is_cancelled() {
+            consumer.alive();
+            let mut offered = false;
+            for &partition in &partitions {
+                offered |= offer_new(&log, consumer, partition, next.entry(partition).or_default());
+            }
+            if committed_at.elapsed() >= COMMIT_INTERVAL {
+                log.commit(&consumer.durable());
+                committed_at = Instant::now();
+            }
+            if !offered {
+                let waited = log.shared.news.wait_timeout(log.inner(), IDLE);
+                drop(waited.unwrap_or_else(PoisonError::into_inner));
+            }
+        }
+        consumer.revoked(&partitions);
+        log.commit(&consumer.durable());
+        Ok(())
+    }
+}
+
+/// Offers the records of `partition` from `next` on; says whether there were any.
+fn offer_new(log: &MemoryLog, consumer: &dyn PartitionConsumer, partition: i32, next: &mut i64) -> bool {
+    let begin = usize::try_from(*next).unwrap_or(0);
+    let records = match log.inner().records.get(&(Topic::Events, partition)) {
+        Some(records) if records.len() > begin => records[begin..].to_vec(),
+        _ => return false,
+    };
+    for record in records {
+        let offset = record.position.offset;
+        if matches!(consumer.offer(record), Offer::Full(_)) {
+            consumer.wait_for_room(partition, IDLE);
+            return true;
+        }
+        *next = offset + 1;
+    }
+    true
+}

@@ -1,0 +1,24 @@
+//! What both services must agree on, in the order of the data path.
+//!
+//! - [`shipment`]: the domain, pure: tracking numbers, events and their identity, the state of a shipment and
+//!   the decision what an event does to it. No I/O, no clock, no log line.
+//! - [`event_log`], [`shipment_store`], [`dedup_window`], [`applied`], [`user_store`], [`number_lease`]: the ports.
+//!   Each module's documentation is its contract; the adapters and the one conformance suite that all of them
+//!   pass stand beside it.
+//! - [`settings`], [`telemetry`], [`shutdown`], [`breaker`]: what every program needs to start, to be seen, to stop
+//!   and to live with a dependency that is away.
+
+pub mod applied;
+pub mod breaker;
+pub mod dedup_window;
+pub mod event_log;
+pub mod number_lease;
+pub mod settings;
+pub mod shipment;
+pub mod shipment_store;
+pub mod shutdown;
+pub mod telemetry;
+pub mod user_store;
+
+#[cfg(feature = "sqlite")]
+pub mod sqlite;

@@ -1,0 +1,219 @@
+//! Events to log records and back: CloudEvents 1.0 in Kafka's binary mode (contract section 5).
+//!
+//! Encoding and decoding stand side by side, because a record that any Kafka client writes in this form is processed
+//! like one that came over HTTP. The decoder trusts nothing but the form; what it cannot read is poison.
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::event::{Event, EventBody, Reporter, StatusReported};
+use super::form::{FieldError, Form, UnknownFields};
+use super::identity::EventId;
+use super::limits;
+use super::registration::ShipmentCreated;
+use super::timestamp::Timestamp;
+use crate::event_log::{Header, LogRecord, NewRecord};
+
+/// `ce_type` of a registration.
+pub const CREATED_TYPE: &str = "com.rastro.shipment.created.v1";
+/// `ce_type` of a status event.
+pub const REPORTED_TYPE: &str = "com.rastro.shipment.status_reported.v1";
+/// `ce_type` of an applied change.
+pub const CHANGED_TYPE: &str = "com.rastro.shipment.changed.v1";
+/// `ce_source` of what the edge writes.
+pub const EDGE_SOURCE: &str = "/rastro/ingest-service";
+/// `ce_source` of what the processor writes.
+pub const PROCESSOR_SOURCE: &str = "/rastro/processor-service";
+
+/// Why a record cannot be decoded. Decoding it again gives the same error.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Poison {
+    /// No value: a tombstone, which means nothing in this topic.
+    #[error("the record has no value")]
+    NoValue,
+    /// Larger than [`limits::RECORD_BYTES`].
+    #[error("the value has {0} bytes, more than {limit}", limit = limits::RECORD_BYTES)]
+    TooLarge(usize),
+    /// The header `ce_type` is missing or says something else.
+    #[error("the header ce_type is {0:?}")]
+    UnknownType(Option<String>),
+    /// The value is no JSON.
+    #[error("the value is no JSON: {0}")]
+    NoJson(String),
+    /// The value is JSON of another form.
+    #[error("{}", list(.0))]
+    BadFields(Vec<FieldError>),
+    /// The key is not the tracking number, so the record may stand on the wrong partition.
+    #[error("the key is not the tracking number of the value")]
+    KeyMismatch,
+    /// The store refused what would have been written for it.
+    #[error("the store refused it: {0}")]
+    Refused(String),
+}
+
+impl Poison {
+    /// The class, for the header `dlq.error.class` and the label `reason`.
+    #[must_use]
+    pub fn class(&self) -> &'static str {
+        match self {
+            Self::NoValue => "NO_VALUE",
+            Self::TooLarge(_) => "TOO_LARGE",
+            Self::UnknownType(_) => "UNKNOWN_TYPE",
+            Self::NoJson(_) => "NO_JSON",
+            Self::BadFields(_) => "BAD_FIELDS",
+            Self::KeyMismatch => "KEY_MISMATCH",
+            Self::Refused(_) => "STORE_REFUSED",
+        }
+    }
+}
+
+fn list(errors: &[FieldError]) -> String {
+    let one = |error: &FieldError| format!("{} {}", error.field, error.message);
+    errors.iter().map(one).collect::<Vec<_>>().join("; ")
+}
+
+/// The record of `event`, keyed by its tracking number. `traceparent` is the W3C header of the request that sent it.
+#[must_use]
+pub fn encode(event: &Event, traceparent: Option<&str>) -> NewRecord {
+    let (ce_type, value) = match event {
+        Event::Created(created) => (CREATED_TYPE, to_json(created)),
+        Event::Reported(reported) => (REPORTED_TYPE, to_json(&ReportedValue::of(reported))),
+    };
+    let id = event.event_id();
+    let headers = cloud_event_headers(id, ce_type, EDGE_SOURCE, event.recorded_at(), traceparent);
+    NewRecord::keyed(event.tracking_number(), value, headers)
+}
+
+/// The headers of a CloudEvent in binary mode about the shipment of `id`.
+#[must_use]
+pub fn cloud_event_headers(
+    id: EventId,
+    ce_type: &'static str,
+    source: &'static str,
+    time: Timestamp,
+    traceparent: Option<&str>,
+) -> Vec<Header> {
+    let mut headers = vec![
+        Header::text("ce_specversion", "1.0"),
+        Header::text("ce_id", id.to_string()),
+        Header::text("ce_type", ce_type),
+        Header::text("ce_source", source),
+        Header::text("ce_time", time.to_string()),
+        Header::text("ce_subject", id.tracking_number.to_string()),
+        Header::text("content-type", "application/json"),
+    ];
+    headers.extend(traceparent.map(|traceparent| Header::text("traceparent", traceparent.to_owned())));
+    headers
+}
+
+/// JSON bytes of a value that cannot fail to serialise.
+pub fn to_json(value: &impl Serialize) -> Bytes {
+    serde_json::to_vec(value).expect("our own values are JSON").into()
+}
+
+#[derive(Serialize)]
+struct ReportedValue<'a> {
+    event_id: EventId,
+    #[serde(flatten)]
+    body: &'a EventBody,
+    recorded_at: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reporter: Option<&'a Reporter>,
+}
+
+impl<'a> ReportedValue<'a> {
+    fn of(reported: &'a StatusReported) -> Self {
+        Self {
+            event_id: reported.body.event_id(),
+            body: &reported.body,
+            recorded_at: reported.recorded_at,
+            reporter: reported.reporter.as_ref(),
+        }
+    }
+}
+
+/// Reads a record of `shipments.events`.
+///
+/// # Errors
+/// What makes it poison.
+pub fn decode(record: &LogRecord) -> Result<Event, Poison> {
+    let value = record.value.as_ref().ok_or(Poison::NoValue)?;
+    if value.len() > limits::RECORD_BYTES {
+        return Err(Poison::TooLarge(value.len()));
+    }
+    let ce_type = record.header("ce_type");
+    let broker_time = Timestamp::from_millis(record.timestamp);
+    let read: fn(Value, Timestamp) -> Result<Event, Vec<FieldError>> = match ce_type {
+        Some(CREATED_TYPE) => |value, time| Ok(Event::Created(Box::new(ShipmentCreated::from_json(value, time)?))),
+        Some(REPORTED_TYPE) => |value, time| Ok(Event::Reported(read_reported(value, time)?)),
+        other => return Err(Poison::UnknownType(other.map(str::to_owned))),
+    };
+    let json = serde_json::from_slice(value).map_err(|error| Poison::NoJson(error.to_string()))?;
+    let event = read(json, broker_time).map_err(Poison::BadFields)?;
+    let key = record.key.as_deref().unwrap_or_default();
+    if key != event.tracking_number().as_str().as_bytes() {
+        return Err(Poison::KeyMismatch);
+    }
+    Ok(event)
+}
+
+fn read_reported(value: Value, broker_time: Timestamp) -> Result<StatusReported, Vec<FieldError>> {
+    let mut form = Form::of(value)?;
+    let recorded_at = form.optional_timestamp("recorded_at").unwrap_or(broker_time);
+    let reporter = form.optional_object("reporter", UnknownFields::Ignore, |reporter| Reporter {
+        sub: reporter.text("sub", limits::PERSON_NAME),
+        role: reporter.slug("role", limits::SLUG),
+        client_id: reporter.optional_text("client_id", limits::CLIENT_ID),
+    });
+    let body = EventBody::read(&mut form, UnknownFields::Ignore);
+    form.finish(UnknownFields::Ignore)?;
+    Ok(StatusReported { body: body.expect("a form without an error has a body"), recorded_at, reporter })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn reported() -> Event {
+        let body = json!({"tracking_number": "99M-ABC12345", "status": "picked_up", "source": "driver_app",
+            "timestamp": "2025-02-12T15:04:05Z", "notes": "left gate"});
+        Event::Reported(StatusReported {
+            body: EventBody::from_json(body, UnknownFields::Refuse).expect("valid"),
+            recorded_at: Timestamp::from_millis(1_739_372_646_123),
+            reporter: Some(Reporter { sub: "driver".to_owned(), role: "source".to_owned(), client_id: None }),
+        })
+    }
+
+    fn stored(record: NewRecord) -> LogRecord {
+        record.at(crate::event_log::Position { partition: 3, offset: 9 }, 1_739_372_646_200)
+    }
+
+    #[test]
+    fn what_is_encoded_is_decoded() {
+        let record = stored(encode(&reported(), Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")));
+        assert_eq!(record.key.as_deref(), Some(b"99M-ABC12345".as_slice()));
+        assert_eq!(record.header("ce_type"), Some(REPORTED_TYPE));
+        assert_eq!(record.header("ce_id"), Some(reported().event_id().to_string().as_str()));
+        assert_eq!(decode(&record), Ok(reported()));
+    }
+
+    #[test]
+    fn poison_is_named() {
+        let good = stored(encode(&reported(), None));
+        let class = |change: fn(&mut LogRecord)| {
+            let mut record = good.clone();
+            change(&mut record);
+            decode(&record).expect_err("poison").class()
+        };
+        assert_eq!(class(|record| record.value = None), "NO_VALUE");
+        assert_eq!(class(|record| record.value = Some(vec![b' '; limits::RECORD_BYTES + 1].into())), "TOO_LARGE");
+        assert_eq!(class(|record| record.headers.clear()), "UNKNOWN_TYPE");
+        assert_eq!(class(|record| record.value = Some(Bytes::from_static(b"{\"a\":"))), "NO_JSON");
+        assert_eq!(class(|record| record.value = Some(Bytes::from_static(b"{}"))), "BAD_FIELDS");
+        assert_eq!(class(|record| record.key = None), "KEY_MISMATCH");
+        assert_eq!(class(|record| record.key = Some(Bytes::from_static(b"99M-OTHER123"))), "KEY_MISMATCH");
+    }
+}

@@ -1,0 +1,1 @@
+//! What every shipment store must do. To be written with the adapters.

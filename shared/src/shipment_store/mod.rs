@@ -1,0 +1,202 @@
+//! The store: a projection of the log that can be built again from it. The processor writes it, the edge reads it.
+//!
+//! # What a writer promises
+//! - **Durable before done.** When a write returns `Ok`, its effect survives the loss of a minority of the servers (MongoDB,
+//!   `w:majority`) or a kill -9 (SQLite, on disk).
+//! - **The newest position wins.** [`ShipmentWriter::write_states`] keeps, for each shipment on its own, the state with the greater
+//!   [`LogPosition`]; an equal or older one changes nothing and is no error. So a zombie owner can do no harm, and a
+//!   batch may be written twice. What never changes is written with the creation only.
+//! - **Rows are written once.** [`ShipmentWriter::insert_events`] leaves a row that is already there as it is and reports no error: it is
+//!   our own earlier attempt. Only [`ShipmentWriter::replace_events`] overwrites, for records that the store refused.
+//! - **No partial silence.** A write that was done in part returns an error. Writing the whole batch again is safe.
+//! - **Reads see what was acknowledged** (read concern majority): never a write that may be rolled back.
+//!
+//! # What an error means
+//! [`StoreError::Unavailable`]: network, failover, time-out; the same call may succeed later, and *may have happened*.
+//! [`StoreError::Refused`]: this very document will never be accepted; its index in the call is named.
+//!
+//! # What a reader promises
+//! A reader cannot write. Lists are in order of `(created_at, tracking_number)`, newest first, without a gap or a repeat between pages.
+
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
+pub mod memory;
+#[cfg(feature = "mongo")]
+pub mod mongo;
+mod row;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+pub use row::{EventRow, KnownKey, RowPosition};
+
+use crate::shipment::{
+    RowId, ServiceType, Shipment, ShipmentCreated, ShipmentState, Status, Timestamp, TrackingNumber,
+};
+
+/// Why the store did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// It cannot be reached, or did not answer in time. The same call may succeed later, and may have happened.
+    #[error("the store is unavailable: {0}")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// It refuses these documents, and will refuse them again: index in the call, and why.
+    #[error("the store refused {} documents, the first because {}", .0.len(), .0.first().map_or("", |(_, why)| why.as_str()))]
+    Refused(Vec<(usize, String)>),
+    /// What it holds cannot be read: it was not written by us.
+    #[error("the store holds what cannot be read: {0}")]
+    Corrupt(String),
+}
+
+impl StoreError {
+    /// The store could not be reached because of `source`.
+    pub fn unavailable(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Unavailable(source.into())
+    }
+}
+
+/// One state to write.
+#[derive(Clone, Debug)]
+pub struct StateWrite {
+    /// The shipment.
+    pub tracking_number: TrackingNumber,
+    /// Its registration, when the batch holds it: what never changes.
+    pub created: Option<Arc<ShipmentCreated>>,
+    /// Its state after the batch.
+    pub state: ShipmentState,
+}
+
+/// What the processor needs of the store.
+#[async_trait]
+pub trait ShipmentWriter: Send + Sync {
+    /// The shipments that exist among `numbers`.
+    ///
+    /// # Errors
+    /// See the module.
+    async fn states(&self, numbers: &[TrackingNumber]) -> Result<HashMap<TrackingNumber, Shipment>, StoreError>;
+
+    /// What is known of the rows that exist among `ids`.
+    ///
+    /// # Errors
+    /// See the module.
+    async fn known_keys(&self, ids: &[RowId]) -> Result<HashMap<RowId, KnownKey>, StoreError>;
+
+    /// The whole rows that exist among `ids`.
+    ///
+    /// # Errors
+    /// See the module.
+    async fn rows(&self, ids: &[RowId]) -> Result<Vec<EventRow>, StoreError>;
+
+    /// Inserts the rows that are not there yet.
+    ///
+    /// # Errors
+    /// See the module.
+    async fn insert_events(&self, rows: &[EventRow]) -> Result<(), StoreError>;
+
+    /// Writes rows over what is there.
+    ///
+    /// # Errors
+    /// See the module.
+    async fn replace_events(&self, rows: &[EventRow]) -> Result<(), StoreError>;
+
+    /// Writes each state that is newer than the stored one.
+    ///
+    /// # Errors
+    /// See the module.
+    async fn write_states(&self, writes: &[StateWrite]) -> Result<(), StoreError>;
+
+    /// Whether the store can be written to, within two seconds.
+    ///
+    /// # Errors
+    /// Why not.
+    async fn check(&self) -> Result<(), StoreError>;
+}
+
+/// A shipment as it is read: what never changes and what events have made of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredShipment {
+    /// The registration.
+    pub created: ShipmentCreated,
+    /// The state. In a list its history is empty.
+    pub state: ShipmentState,
+}
+
+/// Which shipments to list. All filters hold at once.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ListFilter {
+    /// With this status.
+    pub status: Option<Status>,
+    /// Of this client. The edge sets it for every caller of role `client`.
+    pub client_id: Option<String>,
+    /// With this service type.
+    pub service_type: Option<ServiceType>,
+    /// Whose tracking number begins with this (upper case).
+    pub prefix: Option<String>,
+    /// Created at or after.
+    pub created_from: Option<Timestamp>,
+    /// Created before.
+    pub created_to: Option<Timestamp>,
+}
+
+/// Where a page begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PageStart {
+    /// After this many.
+    Offset(u64),
+    /// Behind this one.
+    After(Timestamp, TrackingNumber),
+}
+
+/// One page of a list.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Page {
+    /// The shipments, newest first, with empty histories.
+    pub shipments: Vec<StoredShipment>,
+    /// How many match the filter in all.
+    pub total: u64,
+    /// Whether there are more behind this page.
+    pub has_next: bool,
+}
+
+/// What the edge needs of the store.
+#[async_trait]
+pub trait ShipmentReader: Send + Sync {
+    /// One shipment with its history.
+    ///
+    /// # Errors
+    /// See the module.
+    async fn shipment(&self, number: TrackingNumber) -> Result<Option<StoredShipment>, StoreError>;
+
+    /// A page of at most `limit` shipments.
+    ///
+    /// # Errors
+    /// See the module.
+    async fn list(&self, filter: &ListFilter, start: PageStart, limit: u32) -> Result<Page, StoreError>;
+
+    /// The rows that exist among `ids`.
+    ///
+    /// # Errors
+    /// See the module.
+    async fn events(&self, ids: &[RowId]) -> Result<Vec<EventRow>, StoreError>;
+
+    /// The rows of one shipment in order of their position: at most `limit`, behind `after`.
+    ///
+    /// # Errors
+    /// See the module.
+    async fn events_of(
+        &self,
+        number: TrackingNumber,
+        after: Option<RowPosition>,
+        limit: u32,
+    ) -> Result<Vec<EventRow>, StoreError>;
+
+    /// Whether the store can be read, within two seconds.
+    ///
+    /// # Errors
+    /// Why not.
+    async fn check(&self) -> Result<(), StoreError>;
+}

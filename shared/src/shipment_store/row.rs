@@ -1,0 +1,67 @@
+//! A row of `status_events`: what was reported, by whom, and what became of it. Append-only.
+
+use serde::{Deserialize, Serialize};
+
+use crate::shipment::{
+    EventBody, EventId, LogPosition, Outcome, PayloadHash, RejectReason, Reporter, RowId, Status, Timestamp,
+};
+
+/// Where the record of a row stands in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct RowPosition {
+    /// Epoch and offset.
+    #[serde(flatten)]
+    pub log: LogPosition,
+    /// The partition.
+    pub partition: i32,
+}
+
+/// The audit of one event.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EventRow {
+    /// The id of the event; with `outcome` it gives [`EventRow::row_id`].
+    pub event_id: EventId,
+    /// The record that was judged.
+    pub position: RowPosition,
+    /// What became of it; never `duplicate`.
+    pub outcome: Outcome,
+    /// Why, when it was neither applied nor recorded.
+    pub outcome_reason: Option<RejectReason>,
+    /// The status before.
+    pub from: Option<Status>,
+    /// The status after; the claimed one when it was not applied.
+    pub to: Option<Status>,
+    /// What was reported.
+    pub report: EventBody,
+    /// When the platform accepted it.
+    pub recorded_at: Timestamp,
+    /// Who sent it.
+    pub reporter: Option<Reporter>,
+    /// Whose shipment it is about, when there was one.
+    pub shipment_client_id: Option<String>,
+    /// The version of the shipment after it, when it entered the history.
+    pub version: Option<i64>,
+}
+
+impl EventRow {
+    /// Where the row stands: a conflict has its payload hash behind the key.
+    #[must_use]
+    pub fn row_id(&self) -> RowId {
+        if self.outcome == Outcome::Conflict { self.event_id.conflict_row() } else { self.event_id.first_row() }
+    }
+
+    /// What the next record with the same key needs to know of it.
+    #[must_use]
+    pub fn known(&self) -> KnownKey {
+        KnownKey { position: self.position.log, payload: self.event_id.payload }
+    }
+}
+
+/// What is known of a key that was decided before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KnownKey {
+    /// Where its first record stands.
+    pub position: LogPosition,
+    /// What that one said.
+    pub payload: PayloadHash,
+}

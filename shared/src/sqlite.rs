@@ -1,0 +1,1 @@
+//! The embedded file. To be written with the SQLite adapters.

@@ -10,9 +10,12 @@
 
 pub mod applied;
 pub mod breaker;
+pub mod clock;
 pub mod dedup_window;
 pub mod event_log;
 pub mod number_lease;
+#[cfg(any(test, feature = "conformance"))]
+pub mod real_servers;
 pub mod settings;
 pub mod shipment;
 pub mod shipment_store;

@@ -23,12 +23,13 @@ finish() {
   # Both drain what they have accepted before they end.
   kill -TERM "${pids[@]}" 2>/dev/null || true
 }
-trap finish INT TERM
+trap finish INT TERM HUP
 
 for i in "${!services[@]}"; do
-  # `cargo run` becomes the service (exec), so its pid is the service's. What prefixes its lines must outlive Ctrl-C, or
-  # the last of them are lost.
-  PORT=${ports[i]} cargo run --quiet --locked "${profile[@]}" -p "${services[i]}" --features servers \
+  # `cargo run` becomes the service (exec), so its pid is the service's. A session of its own: Ctrl-C reaches it once, as
+  # the TERM of `finish`, and not as a second signal that means "now". What prefixes its lines must outlive Ctrl-C, or the
+  # last of them are lost.
+  PORT=${ports[i]} setsid cargo run --quiet --locked "${profile[@]}" -p "${services[i]}" --features servers \
     > >(trap '' INT TERM && exec sed -u "s/^/${services[i]%-service}: /") 2>&1 &
   pids+=($!)
 done

@@ -212,3 +212,16 @@ fn without_history(stored: &StoredShipment) -> StoredShipment {
     stored.state.status_history.clear();
     stored
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::shipment_store::conformance;
+
+    #[tokio::test]
+    async fn the_memory_store_keeps_the_contract() {
+        conformance::run(Arc::new(MemoryStore::default())).await;
+    }
+}

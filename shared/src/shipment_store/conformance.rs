@@ -1,1 +1,0 @@
-//! What every shipment store must do. To be written with the adapters.

@@ -1,0 +1,39 @@
+//! What every shipment store must do: one suite that each of them passes.
+//!
+//! [`run`] wants an empty store. It writes through [`ShipmentWriter`] and reads through [`ShipmentReader`], which may be two
+//! connections of one database. [`ceiling`] is no check: it measures how fast a store takes what the processor writes.
+
+mod ceiling;
+mod concurrent;
+mod lists;
+mod rows;
+mod samples;
+mod states;
+
+use std::sync::Arc;
+
+use super::{ShipmentReader, ShipmentWriter};
+
+pub use ceiling::{CeilingPlan, ceiling};
+
+/// Runs the suite on an empty store.
+///
+/// # Panics
+/// The store breaks its contract.
+pub async fn run<S: ShipmentWriter + ShipmentReader + 'static>(store: Arc<S>) {
+    run_pair(store.clone(), store).await;
+}
+
+/// Runs the suite on the writing and the reading side of one empty database.
+///
+/// # Panics
+/// The store breaks its contract.
+pub async fn run_pair(writer: Arc<dyn ShipmentWriter>, reader: Arc<dyn ShipmentReader>) {
+    writer.check().await.expect("the writer is reachable");
+    reader.check().await.expect("the reader is reachable");
+    // First, because a list without a filter shows everything that is there.
+    lists::run(&*writer, &*reader).await;
+    states::run(&*writer, &*reader).await;
+    rows::run(&*writer, &*reader).await;
+    concurrent::run(writer, &*reader).await;
+}

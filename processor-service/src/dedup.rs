@@ -1,0 +1,73 @@
+//! Which events of a batch were there before: what the rows in the store say, and what this batch adds to it.
+//!
+//! Two rows can stand for a key: its first event, and one for each other payload that came under the same key (a
+//! conflict). The rows are looked up *after* the states were read, never before: in the other order a zombie that writes between the two
+//! look-ups makes an event count twice (design section 3, step 3).
+
+use std::collections::HashMap;
+
+use shared::shipment::{EventId, LogPosition, PayloadHash, RowId};
+use shared::shipment_store::{KnownKey, ShipmentWriter, StoreError};
+
+/// What is known of the keys of a batch.
+#[derive(Default)]
+pub(crate) struct KnownKeys {
+    rows: HashMap<RowId, KnownKey>,
+}
+
+/// What an event is, by its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Seen {
+    /// The first of its key.
+    New,
+    /// Its key was first used by a record with this payload.
+    Before(PayloadHash),
+    /// The same conflict was there before.
+    ConflictBefore,
+}
+
+impl KnownKeys {
+    /// Looks up `events`: ids with the positions of their records.
+    pub(crate) async fn look_up(
+        store: &dyn ShipmentWriter,
+        events: &[(EventId, LogPosition)],
+    ) -> Result<Self, StoreError> {
+        let mut firsts: Vec<RowId> = events.iter().map(|(id, _)| id.first_row()).collect();
+        firsts.sort_unstable();
+        firsts.dedup();
+        let mut rows = if firsts.is_empty() { HashMap::new() } else { store.known_keys(&firsts).await? };
+        // A conflict is rare, so its row is asked for only when the key is known to hold another payload. Two payloads of one
+        // key within the batch make one too.
+        let mut payloads: HashMap<RowId, PayloadHash> = HashMap::new();
+        let mut conflicts = Vec::new();
+        for (id, _) in events {
+            let first = rows.get(&id.first_row()).map(|known| known.payload);
+            let first = first.unwrap_or_else(|| *payloads.entry(id.first_row()).or_insert(id.payload));
+            if first != id.payload {
+                conflicts.push(id.conflict_row());
+            }
+        }
+        if !conflicts.is_empty() {
+            conflicts.sort_unstable();
+            conflicts.dedup();
+            rows.extend(store.known_keys(&conflicts).await?);
+        }
+        Ok(Self { rows })
+    }
+
+    /// What the event `id` at `position` is. A row at this very position is our own earlier attempt and does not count.
+    pub(crate) fn seen(&self, id: EventId, position: LogPosition) -> Seen {
+        let earlier = |row: RowId| self.rows.get(&row).filter(|known| known.position < position);
+        match earlier(id.first_row()) {
+            None => Seen::New,
+            Some(first) if first.payload == id.payload => Seen::Before(first.payload),
+            Some(_) if earlier(id.conflict_row()).is_some() => Seen::ConflictBefore,
+            Some(first) => Seen::Before(first.payload),
+        }
+    }
+
+    /// Adds a row that the batch will write.
+    pub(crate) fn add(&mut self, row: RowId, position: LogPosition, payload: PayloadHash) {
+        self.rows.insert(row, KnownKey { position, payload });
+    }
+}

@@ -1,0 +1,135 @@
+//! How a processor is seen from outside: `/livez`, `/readyz`, `/health` and `/metrics` on its own port.
+//!
+//! Live looks at nothing but our own threads: a dependency that is away is no reason to be restarted. Ready says whether the
+//! processor is a member of its group; no traffic depends on it, but a rolling update waits for it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{Router, get};
+use prometheus::{Registry, TextEncoder};
+use serde::Serialize;
+use shared::clock::Clock;
+use shared::shipment::Timestamp;
+
+use crate::Ports;
+use crate::consume::Lanes;
+
+/// A subscriber that is silent for longer than this is stuck: it reports at least once a second.
+const LONGEST_SILENCE: Duration = Duration::from_secs(30);
+/// A lane that shows no sign of life for longer than this while it has work is stuck: every call that it makes has a
+/// time-out of seconds.
+const LONGEST_BATCH: Duration = Duration::from_secs(120);
+/// A member that reported this lately is in its group.
+const READY_SILENCE: Duration = Duration::from_secs(10);
+
+/// The health of one processor.
+#[derive(Clone)]
+pub struct Health {
+    ports: Ports,
+    lanes: Arc<Lanes>,
+    clock: Clock,
+    stopping: Arc<AtomicBool>,
+}
+
+#[derive(Serialize)]
+struct Report {
+    status: &'static str,
+    timestamp: Timestamp,
+    checks: Checks,
+}
+
+#[derive(Serialize)]
+struct Checks {
+    database: &'static str,
+    cache: &'static str,
+    event_queue: &'static str,
+}
+
+impl Health {
+    pub(crate) fn new(ports: Ports, lanes: Arc<Lanes>, clock: Clock) -> Self {
+        Self { ports, lanes, clock, stopping: Arc::default() }
+    }
+
+    /// Turns readiness off.
+    pub fn stopping(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// The routes, with the metrics of `registry`.
+    pub fn router(self, registry: Registry) -> Router {
+        let metrics = move || async move { metrics(&registry) };
+        Router::new()
+            .route("/livez", get(livez))
+            .route("/readyz", get(readyz))
+            .route("/health", get(health))
+            .with_state(self)
+            .route("/metrics", get(metrics))
+    }
+
+    fn live(&self) -> Result<(), String> {
+        if let Some(silence) = self.lanes.silence().filter(|&silence| silence > LONGEST_SILENCE) {
+            return Err(format!("the subscriber has been silent for {} s", silence.as_secs()));
+        }
+        let stuck = self.lanes.stuck();
+        if stuck > LONGEST_BATCH {
+            return Err(format!("a lane has been stuck for {} s", stuck.as_secs()));
+        }
+        Ok(())
+    }
+
+    fn ready(&self) -> Result<(), String> {
+        if self.stopping.load(Ordering::Relaxed) {
+            return Err("shutting down".to_owned());
+        }
+        match self.lanes.silence() {
+            None => Err("not a member of the group yet".to_owned()),
+            Some(silence) if silence > READY_SILENCE => Err("lost touch with the group".to_owned()),
+            Some(_) => self.live(),
+        }
+    }
+}
+
+async fn livez(State(health): State<Health>) -> Response {
+    probe(health.live())
+}
+
+async fn readyz(State(health): State<Health>) -> Response {
+    probe(health.ready())
+}
+
+fn probe(result: Result<(), String>) -> Response {
+    match result {
+        Ok(()) => "ok\n".into_response(),
+        Err(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")).into_response(),
+    }
+}
+
+async fn health(State(health): State<Health>) -> Response {
+    let ports = &health.ports;
+    let (database, cache, queue) = tokio::join!(ports.store.check(), ports.window.check(), ports.log.check());
+    let word = |ok: bool| if ok { "ok" } else { "unavailable" };
+    let (status, code) = match (database.is_ok() && queue.is_ok(), cache.is_ok()) {
+        (true, true) => ("ok", StatusCode::OK),
+        (true, false) => ("degraded", StatusCode::OK),
+        (false, _) => ("unhealthy", StatusCode::SERVICE_UNAVAILABLE),
+    };
+    let checks =
+        Checks { database: word(database.is_ok()), cache: word(cache.is_ok()), event_queue: word(queue.is_ok()) };
+    (code, Json(Report { status, timestamp: (health.clock)(), checks })).into_response()
+}
+
+fn metrics(registry: &Registry) -> Response {
+    match TextEncoder::new().encode_to_string(&registry.gather()) {
+        Ok(text) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
+        Err(error) => {
+            tracing::error!(%error, "the metrics cannot be written");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! Every metric of the processor, with the names of contract section 8. Labels are bounded.
+
+use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use prometheus::{
+    Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, exponential_buckets,
+};
+use shared::shipment::Outcome;
+
+use crate::partition::Decision;
+
+/// So many sources have a label of their own; further ones are `other` (contract section 8).
+const SOURCES: usize = 100;
+/// The label of all other sources.
+const OTHER: &str = "other";
+
+/// The metrics of one processor.
+pub struct Metrics {
+    processed: IntCounterVec,
+    errors: IntCounterVec,
+    dedup: IntCounterVec,
+    queue_depth: IntGaugeVec,
+    duration: HistogramVec,
+    end_to_end: Histogram,
+    lag: IntGaugeVec,
+    dead_letters: IntCounterVec,
+    outcomes: IntCounterVec,
+    sources: Mutex<HashSet<String>>,
+}
+
+impl Metrics {
+    /// Registers all metrics.
+    ///
+    /// # Errors
+    /// The registry holds one of the names already.
+    pub fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let counter = |name: &str, help: &str, labels: &[&str]| {
+            let counter = IntCounterVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(counter.clone()))?;
+            Ok::<_, prometheus::Error>(counter)
+        };
+        let gauge = |name: &str, help: &str, labels: &[&str]| {
+            let gauge = IntGaugeVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(gauge.clone()))?;
+            Ok::<_, prometheus::Error>(gauge)
+        };
+        // 1 ms to about 16 s: a batch takes milliseconds, a failover seconds.
+        let buckets = exponential_buckets(0.001, 2.0, 15)?;
+        let duration = HistogramVec::new(
+            HistogramOpts::new(
+                "shipping_event_processing_duration_seconds",
+                "From the decision of an event's batch until it was durable, by the status or kind that the event claims",
+            )
+            .buckets(buckets.clone()),
+            &["status"],
+        )?;
+        registry.register(Box::new(duration.clone()))?;
+        let end_to_end = Histogram::with_opts(
+            HistogramOpts::new(
+                "shipping_event_end_to_end_seconds",
+                "From the acceptance of an event by the log until a query shows what became of it",
+            )
+            .buckets(buckets),
+        )?;
+        registry.register(Box::new(end_to_end.clone()))?;
+        Ok(Self {
+            processed: counter(
+                "shipping_events_processed_total",
+                "Events that were applied or recorded, by the status or kind that they claim and their source",
+                &["status", "source"],
+            )?,
+            errors: counter(
+                "shipping_events_errors_total",
+                "Attempts at a batch, and notices after one, that failed and are or need not be tried again",
+                &["reason"],
+            )?,
+            dedup: counter(
+                "shipping_events_dedup_total",
+                "Events by whether the processor had seen them before",
+                &["result"],
+            )?,
+            queue_depth: gauge("shipping_events_queue_depth", "Records that wait for a lane", &["worker_id"])?,
+            duration,
+            end_to_end,
+            lag: gauge("shipping_consumer_lag", "Records of a partition that are not committed yet", &["partition"])?,
+            dead_letters: counter("shipping_dead_letters_total", "Records moved to the dead letters", &["reason"])?,
+            outcomes: counter("shipping_outcomes_total", "Events by what became of them", &["outcome"])?,
+            sources: Mutex::default(),
+        })
+    }
+
+    /// A batch is durable.
+    pub(crate) fn batch(&self, decision: &Decision, ages: impl Iterator<Item = Duration>, took: Duration) {
+        let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        for (_, row) in &decision.rows {
+            let claim = row.report.claim.as_str();
+            self.outcomes.with_label_values(&[row.outcome.as_str()]).inc();
+            self.duration.with_label_values(&[claim]).observe(took.as_secs_f64());
+            if matches!(row.outcome, Outcome::Applied | Outcome::Recorded) {
+                let source = bounded(&mut sources, &row.report.source);
+                self.processed.with_label_values(&[claim, source]).inc();
+            }
+        }
+        drop(sources);
+        for age in ages {
+            self.end_to_end.observe(age.as_secs_f64());
+        }
+        let duplicates = decision.duplicates as u64;
+        let conflicts = decision.rows.iter().filter(|(_, row)| row.outcome == Outcome::Conflict).count() as u64;
+        let new = decision.rows.len() as u64 - conflicts;
+        self.outcomes.with_label_values(&[Outcome::Duplicate.as_str()]).inc_by(duplicates);
+        for (result, count) in [("new", new), ("duplicate", duplicates), ("conflict", conflicts)] {
+            self.dedup.with_label_values(&[result]).inc_by(count);
+        }
+    }
+
+    pub(crate) fn error(&self, reason: &str) {
+        self.errors.with_label_values(&[reason]).inc();
+    }
+
+    pub(crate) fn dead_letter(&self, class: &str) {
+        self.dead_letters.with_label_values(&[class]).inc();
+    }
+
+    pub(crate) fn queue_depth(&self, lane: usize, records: usize) {
+        let records = i64::try_from(records).unwrap_or(i64::MAX);
+        self.queue_depth.with_label_values(&[&lane.to_string()]).set(records);
+    }
+
+    pub(crate) fn lag(&self, partition: i32, records: i64) {
+        self.lag.with_label_values(&[&partition.to_string()]).set(records);
+    }
+
+    /// A partition that is another member's now has its lag reported there.
+    pub(crate) fn forget_lag(&self, partition: i32) {
+        if let Err(error) = self.lag.remove_label_values(&[&partition.to_string()]) {
+            tracing::trace!(%error, "no lag had been reported yet");
+        }
+    }
+}
+
+fn bounded<'a>(known: &mut HashSet<String>, source: &'a str) -> &'a str {
+    if known.contains(source) {
+        return source;
+    }
+    if known.len() >= SOURCES {
+        return OTHER;
+    }
+    known.insert(source.to_owned());
+    source
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_caller_cannot_grow_the_label_sets() {
+        let mut known = HashSet::new();
+        let labels: HashSet<_> = (0..10_000).map(|n| bounded(&mut known, &format!("source_{n}")).to_owned()).collect();
+        assert_eq!(labels.len(), SOURCES + 1);
+        assert_eq!(bounded(&mut known, "source_7"), "source_7");
+    }
+}

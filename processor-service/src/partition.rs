@@ -1,0 +1,245 @@
+//! The pipeline of a batch: the protocol of design section 3, in one place and in its order.
+//!
+//! The state of a shipment is a pure function of its records up to a position, so whoever computes "the state at position 17" gets the same
+//! answer. A write carries the position that it is the state of, and the store keeps the greater one. Hence no locks, no
+//! compare-and-set and no fencing: a zombie can only write older states, and they lose. What has to be kept is the order of the steps:
+//!
+//! 1. states, *then* keys: the other order doubles events;
+//! 2. rows, *then* states: the other order loses the audit of a batch that was cut off;
+//! 3. changes, window and notices after both are durable, offsets last of all.
+//!
+//! A state advances with the events that enter a history; a rejected event leaves it where it is. When its record comes again it is
+//! judged again, against the same state, to the same row, which is there already.
+
+use std::collections::{HashMap, HashSet};
+
+use shared::dedup_window::Decided;
+use shared::shipment::record::{self, Poison};
+use shared::shipment::transition::{IdentifiedEvent, judge};
+use shared::shipment::{EventId, LogPosition, Outcome, RowId, Shipment, TrackingNumber};
+use shared::shipment_store::{EventRow, RowPosition, StoreError};
+
+use crate::Ports;
+use crate::cache::Cache;
+use crate::consume::Batch;
+use crate::dead_letter::Cause;
+use crate::dedup::{KnownKeys, Seen};
+use crate::failure::Failure;
+use crate::write::{self, Changed};
+
+/// One record of a batch: decoded, or poison.
+pub(crate) struct Item {
+    pub(crate) position: RowPosition,
+    pub(crate) content: Result<IdentifiedEvent, Poison>,
+    /// The event of a record whose documents the store refused.
+    refused: Option<IdentifiedEvent>,
+}
+
+/// A batch that is being applied. It outlives the attempts: what was decoded stays so, and what the store refused stays refused.
+pub(crate) struct Work<'a> {
+    pub(crate) batch: &'a Batch,
+    pub(crate) items: Vec<Item>,
+}
+
+/// What an attempt decided. Nothing of it is written yet.
+#[derive(Default)]
+pub(crate) struct Decision {
+    /// The rows to insert, each with the index of its item.
+    pub(crate) rows: Vec<(usize, EventRow)>,
+    changed: Changed,
+    /// Records that an earlier attempt applied, by the rows that it wrote.
+    skipped: Vec<(RowId, RowPosition)>,
+    /// Records for the dead letters, by index.
+    pub(crate) dead: Vec<(usize, Cause)>,
+    /// How many events were there before.
+    pub(crate) duplicates: usize,
+}
+
+impl<'a> Work<'a> {
+    /// Step 1: decode. A record that cannot be decoded is poison now and for ever.
+    pub(crate) fn decode(batch: &'a Batch, epoch: i64) -> Self {
+        let items = batch.records.iter().map(|record| Item {
+            position: write::position(epoch, record.position.partition, record.position.offset),
+            content: record::decode(record).map(IdentifiedEvent::from),
+            refused: None,
+        });
+        Self { batch, items: items.collect() }
+    }
+
+    fn events(&self) -> impl Iterator<Item = (&Item, &IdentifiedEvent)> {
+        self.items.iter().filter_map(|item| Some((item, item.content.as_ref().ok()?)))
+    }
+
+    /// Step 2: the states, out of the cache or the store.
+    async fn states(&self, ports: &Ports, cache: &mut Cache) -> Result<HashMap<TrackingNumber, Shipment>, StoreError> {
+        let mut states = HashMap::new();
+        let mut unknown = HashSet::new();
+        for (item, event) in self.events() {
+            let number = event.id.tracking_number;
+            if states.contains_key(&number) || unknown.contains(&number) {
+                continue;
+            }
+            match cache.get(number, item.position.partition, self.batch) {
+                Some(shipment) => drop(states.insert(number, shipment)),
+                None => drop(unknown.insert(number)),
+            }
+        }
+        if !unknown.is_empty() {
+            let mut unknown: Vec<_> = unknown.into_iter().collect();
+            unknown.sort_unstable();
+            states.extend(ports.store.states(&unknown).await?);
+        }
+        Ok(states)
+    }
+
+    /// Steps 2 to 4: read, then judge each record in order. Writes nothing.
+    pub(crate) async fn decide(&self, ports: &Ports, cache: &mut Cache) -> Result<Decision, Failure> {
+        let states = self.states(ports, cache).await?;
+        let applied_before = |id: EventId, position: LogPosition| {
+            states.get(&id.tracking_number).is_some_and(|shipment| position <= shipment.state.position)
+        };
+        let news = self.events().map(|(item, event)| (event.id, item.position.log));
+        let news: Vec<_> = news.filter(|&(id, position)| !applied_before(id, position)).collect();
+        let mut known = KnownKeys::look_up(&*ports.store, &news).await?;
+
+        let mut decision = Decision::default();
+        for (index, item) in self.items.iter().enumerate() {
+            match &item.content {
+                Err(poison) => decision.dead.push((index, cause_of(poison))),
+                Ok(event) if applied_before(event.id, item.position.log) => {
+                    decision.skipped.push((event.id.first_row(), item.position));
+                }
+                Ok(event) => decision.judge(index, item, event, &states, &mut known),
+            }
+        }
+        Ok(decision)
+    }
+
+    /// Steps 5 and 6: rows, then states. `Ok(false)` when the store refused some documents: their records are poison from now on, and
+    /// the batch has to be decided again without them.
+    pub(crate) async fn write(&mut self, ports: &Ports, decision: &Decision) -> Result<bool, Failure> {
+        let rows: Vec<EventRow> = decision.rows.iter().map(|(_, row)| row.clone()).collect();
+        if !rows.is_empty() {
+            match ports.store.insert_events(&rows).await {
+                Err(StoreError::Refused(refused)) => {
+                    let indexes = refused.into_iter().map(|(row, why)| (decision.rows[row].0, why));
+                    self.refuse(indexes.collect());
+                    return Ok(false);
+                }
+                written => written?,
+            }
+        }
+        let refused_rows: Vec<EventRow> = self.refused().collect();
+        if !refused_rows.is_empty() {
+            match ports.store.replace_events(&refused_rows).await {
+                Err(StoreError::Refused(refused)) => tracing::error!(
+                    rows = refused.len(),
+                    "the store refuses even the rows of dead letters; their outcomes stand in the dead letters only"
+                ),
+                written => written?,
+            }
+        }
+        let writes = decision.changed.writes();
+        if !writes.is_empty() {
+            match ports.store.write_states(&writes).await {
+                Err(StoreError::Refused(refused)) => {
+                    let refused: HashMap<_, _> =
+                        refused.into_iter().map(|(write, why)| (writes[write].tracking_number, why)).collect();
+                    let of_refused = |(index, row): &(usize, EventRow)| {
+                        Some((*index, refused.get(&row.event_id.tracking_number)?.clone()))
+                    };
+                    self.refuse(decision.rows.iter().filter_map(of_refused).collect());
+                    return Ok(false);
+                }
+                written => written?,
+            }
+        }
+        Ok(true)
+    }
+
+    fn refuse(&mut self, items: Vec<(usize, String)>) {
+        for (index, why) in items {
+            let item = &mut self.items[index];
+            if let Ok(event) = std::mem::replace(&mut item.content, Err(Poison::Refused(why))) {
+                item.refused = Some(event);
+            }
+        }
+    }
+
+    fn refused(&self) -> impl Iterator<Item = EventRow> {
+        self.items.iter().filter_map(|item| Some(write::refused_row(item.refused.as_ref()?, item.position)))
+    }
+}
+
+fn cause_of(poison: &Poison) -> Cause {
+    Cause { class: poison.class(), message: poison.to_string() }
+}
+
+impl Decision {
+    fn judge(
+        &mut self,
+        index: usize,
+        item: &Item,
+        event: &IdentifiedEvent,
+        states: &HashMap<TrackingNumber, Shipment>,
+        known: &mut KnownKeys,
+    ) {
+        let number = event.id.tracking_number;
+        let position = item.position.log;
+        let first = match known.seen(event.id, position) {
+            Seen::New => None,
+            Seen::Before(payload) => Some(payload),
+            Seen::ConflictBefore => {
+                self.duplicates += 1;
+                return;
+            }
+        };
+        let shipment = self.changed.get(number).or_else(|| states.get(&number));
+        let judgement = judge(shipment, first, event, position);
+        if judgement.outcome == Outcome::Duplicate {
+            self.duplicates += 1;
+            return;
+        }
+        let row = write::row(event, &judgement, item.position, shipment);
+        if row.outcome == Outcome::Conflict {
+            let message = format!("another event has the key {}", event.report.dedup_key());
+            self.dead.push((index, Cause { class: "KEY_CONFLICT", message }));
+        }
+        known.add(row.row_id(), position, event.id.payload);
+        self.rows.push((index, row));
+        if let Some(shipment) = judgement.shipment {
+            self.changed.add(shipment, &event.event, item.position.partition);
+        }
+    }
+
+    /// Step 7, the changes: those of this attempt, and again those of records that an earlier attempt applied, out of their rows.
+    pub(crate) async fn changes(&self, ports: &Ports) -> Result<Vec<shared::event_log::NewRecord>, StoreError> {
+        let mut rows: Vec<EventRow> = Vec::new();
+        if !self.skipped.is_empty() {
+            let ids: Vec<RowId> = self.skipped.iter().map(|&(id, _)| id).collect();
+            let positions: HashSet<RowPosition> = self.skipped.iter().map(|&(_, position)| position).collect();
+            // A row at another position belongs to an earlier record with the same key, which published it itself.
+            let own = ports.store.rows(&ids).await?.into_iter().filter(|row| positions.contains(&row.position));
+            rows.extend(own);
+            rows.sort_by_key(|row| (row.position.partition, row.position.log));
+            rows.dedup_by_key(|row| row.position);
+        }
+        Ok(rows.iter().chain(self.rows.iter().map(|(_, row)| row)).filter_map(crate::change::of).collect())
+    }
+
+    /// Step 7, the window: what was decided and is durable now.
+    pub(crate) fn decided(&self) -> Vec<Decided> {
+        let remembered = |row: &EventRow| !matches!(row.outcome, Outcome::Conflict | Outcome::DeadLettered);
+        let rows = self.rows.iter().map(|(_, row)| row).filter(|row| remembered(row));
+        let decided =
+            rows.map(|row| Decided { dedup_key: row.report.dedup_key(), event_id: row.event_id, outcome: row.outcome });
+        decided.collect()
+    }
+
+    /// Everything is durable: the cache may know.
+    pub(crate) fn remember_states(self, cache: &mut Cache, batch: &Batch) {
+        for (shipment, partition) in self.changed.into_shipments() {
+            cache.put(shipment, partition, batch);
+        }
+    }
+}

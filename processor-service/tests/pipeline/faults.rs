@@ -1,0 +1,97 @@
+//! What stays true when something breaks.
+
+use shared::event_log::Topic;
+use shared::shipment::{Outcome, RejectReason, Status};
+
+use crate::world::{World, number, whole_life};
+
+#[tokio::test]
+async fn a_store_that_is_away_delays_events_and_loses_none() {
+    let world = World::new();
+    world.store.set_away(true);
+    let running = world.start();
+    let life = whole_life(number(1));
+    let positions = world.append_events(&life).await;
+    // The lane has met the failure when it has counted it.
+    let failed = async {
+        loop {
+            let families = running.registry.gather();
+            if families.iter().any(|family| family.name() == "shipping_events_errors_total") {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(crate::world::PATIENCE, failed).await.expect("the lane tries");
+    assert!(world.store.all_rows().is_empty());
+    world.store.set_away(false);
+    world.settled(&positions).await;
+    running.stop().await;
+    assert_eq!(world.shipment(number(1)).await.state.current_status, Status::Delivered);
+    assert!(world.log.records(Topic::DeadLetters).is_empty(), "an outage dead-letters nothing");
+}
+
+#[tokio::test]
+async fn a_write_that_happened_although_it_failed_counts_once() {
+    for failing_writes in 1..=3 {
+        let world = World::new();
+        world.store.fail_after_write(failing_writes);
+        let life = whole_life(number(1));
+        world.apply(&life).await;
+        assert_eq!(world.history(number(1)).await.len(), 5, "{failing_writes} failing writes");
+        assert_eq!(world.store.all_rows().len(), 5);
+        let expected: Vec<_> = life.iter().map(|event| event.event_id().to_string()).collect();
+        assert_eq!(world.changes(), expected, "a change that was not published yet is published out of its row");
+    }
+}
+
+#[tokio::test]
+async fn records_that_come_again_change_nothing() {
+    let world = World::new();
+    let life = whole_life(number(1));
+    world.apply(&life).await;
+    let (shipments, rows) = (world.store.all_shipments(), world.store.all_rows());
+    let again = world.with_everything_else_lost();
+    again.apply(&life).await;
+    assert_eq!(again.store.all_shipments(), shipments);
+    assert_eq!(again.store.all_rows(), rows);
+    assert_eq!(again.changes().len(), 5, "changes are published at least once, also by who comes after a crash");
+}
+
+#[tokio::test]
+async fn what_the_store_refuses_is_dead_lettered_and_found_and_the_others_go_on() {
+    let world = World::new();
+    world.store.refuse(number(2));
+    let (good, bad) = (whole_life(number(1)), whole_life(number(2)));
+    let mixed: Vec<_> = good.iter().zip(&bad).flat_map(|(good, bad)| [good.clone(), bad.clone()]).collect();
+    world.apply(&mixed).await;
+    assert_eq!(world.shipment(number(1)).await.state.current_status, Status::Delivered);
+    for event in &bad {
+        let row = world.row(event).await;
+        assert_eq!((row.outcome, row.outcome_reason), (Outcome::DeadLettered, Some(RejectReason::StoreRefused)));
+    }
+    let letters = world.log.records(Topic::DeadLetters);
+    assert_eq!(letters.len(), bad.len());
+    assert!(letters.iter().all(|letter| letter.header("dlq.error.class") == Some("STORE_REFUSED")));
+}
+
+#[tokio::test]
+async fn a_changes_topic_that_is_away_holds_the_lane_up_and_the_changes_come_out_of_the_rows() {
+    let world = World::new();
+    let life = whole_life(number(1));
+    let positions = world.append_events(&life).await;
+    world.log.set_away(true);
+    let running = world.start();
+    let written = async {
+        while world.store.all_shipments().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(crate::world::PATIENCE, written).await.expect("the states are written first");
+    assert!(world.changes().is_empty());
+    assert!(positions.iter().all(|position| world.log.committed(position.partition) == 0), "nothing is committed");
+    world.log.set_away(false);
+    world.settled(&positions).await;
+    running.stop().await;
+    assert_eq!(world.changes().len(), 5);
+}

@@ -6,6 +6,8 @@ SHELL := /bin/bash
 
 # Sets KAFKA_BROKERS, MONGO_URI and REDIS_ADDR to the local servers, unless the caller has set them.
 with_servers := eval "$$(deploy/local/env.sh)"
+# Everything but `kafka-tls`, which builds OpenSSL from source: minutes, for nothing that a test here could reach.
+features := --features ingest-service/servers,processor-service/servers
 scripts := .ci/run $(wildcard deploy/local/*.sh)
 
 help: ## list the targets
@@ -20,10 +22,10 @@ run: ## start the servers and the two services on 8080 and 8081; Ctrl-C stops th
 test: ## start the servers and run every test against them
 	@deploy/local/up.sh
 	@echo 'The servers keep running after the tests; `make down` stops them.'
-	@$(with_servers) && RASTRO_TEST_SERVERS=required cargo test --workspace --all-features --locked
+	@$(with_servers) && RASTRO_TEST_SERVERS=required cargo test --workspace $(features) --locked
 
 test-quick: ## run the tests that need no server
-	@env -u KAFKA_BROKERS -u MONGO_URI -u REDIS_ADDR -u RASTRO_TEST_SERVERS cargo test --workspace --all-features --locked
+	@env -u KAFKA_BROKERS -u MONGO_URI -u REDIS_ADDR -u RASTRO_TEST_SERVERS cargo test --workspace $(features) --locked
 
 up: ## start Kafka, MongoDB and Redis in user space
 	@deploy/local/up.sh
@@ -36,7 +38,7 @@ status: ## show which of them run
 
 lint: ## formatting, clippy and, where it is installed, shellcheck
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
+	cargo clippy --workspace --all-targets $(features) --locked -- -D warnings
 	@if command -v shellcheck >/dev/null; then set -x; shellcheck $(scripts); else echo 'shellcheck is not installed: the scripts are not checked'; fi
 
 fmt: ## format the code
@@ -52,4 +54,4 @@ bench: ## measure (arguments in ARGS=…)
 	@cargo run --release --locked -p bench -- $(ARGS)
 
 doc: ## build the documentation of the code
-	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --all-features --no-deps --locked
+	RUSTDOCFLAGS='-D warnings' cargo doc --workspace $(features) --no-deps --locked

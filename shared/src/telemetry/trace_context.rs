@@ -1,37 +1,4 @@
-//! Logs: one line an event, for people on a terminal and as JSON elsewhere; and the W3C trace context that ties a request, its log
-//! lines, its record in the log and its answer together.
-
-use std::io::IsTerminal;
-
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::util::SubscriberInitExt;
-
-use crate::settings::{Environment, SettingError};
-
-/// Starts logging to standard error. `LOG_LEVEL` (default `info`) is a level, or a filter such as `info,shared=debug`; `LOG_FORMAT` is `text`
-/// or `json` (default: `text` on a terminal, else `json`).
-///
-/// # Errors
-/// One of the two is wrong.
-pub fn start(environment: &Environment) -> Result<(), SettingError> {
-    let level = environment.text_or("LOG_LEVEL", "info");
-    let filter = EnvFilter::try_new(&level).map_err(|error| SettingError::new("LOG_LEVEL", error.to_string()))?;
-    let terminal = std::io::stderr().is_terminal();
-    let json = environment.choice("LOG_FORMAT", !terminal, &[("text", false), ("json", true)])?;
-    let registry = tracing_subscriber::registry().with(filter);
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
-    let started = if json {
-        registry.with(lines.json().flatten_event(true).with_current_span(true).with_span_list(false)).try_init()
-    } else {
-        registry.with(lines.compact().with_ansi(terminal)).try_init()
-    };
-    if let Err(error) = started {
-        // Two services in one process, or two tests: the first one's logging serves both.
-        tracing::debug!(%error, "logging was started before");
-    }
-    Ok(())
-}
+//! W3C trace context, version 00: what ties a request, its log lines, its record in the log and its answer together.
 
 /// The trace that a request belongs to: W3C trace context, version 00.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +29,14 @@ impl TraceContext {
     #[must_use]
     pub fn trace_id(&self) -> String {
         format!("{:032x}", self.trace_id)
+    }
+
+    /// Makes `span`, and with it all spans below it, part of this trace for the exporter. Without an exporter it does nothing.
+    pub fn adopt(&self, span: &tracing::Span) {
+        #[cfg(feature = "otlp")]
+        super::otlp::adopt(span, self.trace_id, self.span_id, self.sampled);
+        #[cfg(not(feature = "otlp"))]
+        tracing::trace!(parent: span, "no exporter is built in");
     }
 
     /// The header for whoever is called next.

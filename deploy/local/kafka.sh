@@ -36,8 +36,9 @@ fetch() {
   # Downloaded beside its place and moved there whole: an interrupted download, or a second checkout's, is never half used.
   part=$(mktemp -d "$jars.XXXXXX")
   echo "kafka    downloading $title (54 MB)" >&2
-  if ! mvn --quiet --batch-mode -Dstyle.color=never --file "$local_scripts/pom.xml" dependency:copy-dependencies \
-    -DincludeScope=runtime -DoutputDirectory="$part" >&2; then
+  # Maven resets the colours of a log file, too; without that, its silence is silent.
+  if ! mvn --quiet --batch-mode --file "$local_scripts/pom.xml" dependency:copy-dependencies \
+    -DincludeScope=runtime -DoutputDirectory="$part" 2>&1 | sed 's/\x1b\[[0-9;]*m//g' >&2; then
     rm -rf "$part"
     die "the jars could not be downloaded"
   fi

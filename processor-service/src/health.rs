@@ -12,9 +12,9 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{Router, get};
-use prometheus::{Registry, TextEncoder};
 use serde::Serialize;
 use shared::clock::Clock;
+use shared::metrics::MetricRegistry;
 use shared::shipment::Timestamp;
 
 use crate::Ports;
@@ -62,7 +62,7 @@ impl Health {
     }
 
     /// The routes, with the metrics of `registry`.
-    pub fn router(self, registry: Registry) -> Router {
+    pub fn router(self, registry: MetricRegistry) -> Router {
         let metrics = move || async move { metrics(&registry) };
         Router::new()
             .route("/livez", get(livez))
@@ -124,8 +124,8 @@ async fn health(State(health): State<Health>) -> Response {
     (code, Json(Report { status, timestamp: (health.clock)(), checks })).into_response()
 }
 
-fn metrics(registry: &Registry) -> Response {
-    match TextEncoder::new().encode_to_string(&registry.gather()) {
+fn metrics(registry: &MetricRegistry) -> Response {
+    match registry.text() {
         Ok(text) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
         Err(error) => {
             tracing::error!(%error, "the metrics cannot be written");

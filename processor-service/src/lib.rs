@@ -26,11 +26,11 @@ mod write;
 
 use std::sync::Arc;
 
-use prometheus::Registry;
 use shared::applied::AppliedAnnouncer;
 use shared::clock::Clock;
 use shared::dedup_window::DedupWindow;
 use shared::event_log::{EventAppender, EventSubscriber, SubscribeError};
+use shared::metrics::{MetricError, MetricRegistry};
 use shared::shipment_store::ShipmentWriter;
 use tokio_util::sync::CancellationToken;
 
@@ -65,8 +65,8 @@ impl Processor {
     /// A processor that has not begun.
     ///
     /// # Errors
-    /// `registry` holds metrics of the same names already.
-    pub fn new(config: Config, ports: Ports, clock: Clock, registry: &Registry) -> Result<Self, prometheus::Error> {
+    /// `registry` has another metric under one of our names.
+    pub fn new(config: Config, ports: Ports, clock: Clock, registry: &MetricRegistry) -> Result<Self, MetricError> {
         let metrics = Arc::new(Metrics::new(registry)?);
         let lanes = Arc::new(Lanes::new(config.lanes, metrics.clone()));
         Ok(Self { config, ports, clock, metrics, lanes })

@@ -4,9 +4,8 @@ use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, exponential_buckets,
-};
+use prometheus::{Histogram, HistogramVec, IntCounterVec, IntGaugeVec};
+use shared::metrics::{MetricError, MetricRegistry};
 use shared::shipment::Outcome;
 
 use crate::partition::Decision;
@@ -31,40 +30,13 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Registers all metrics.
+    /// The metrics on `registry`.
     ///
     /// # Errors
-    /// The registry holds one of the names already.
-    pub fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let counter = |name: &str, help: &str, labels: &[&str]| {
-            let counter = IntCounterVec::new(Opts::new(name, help), labels)?;
-            registry.register(Box::new(counter.clone()))?;
-            Ok::<_, prometheus::Error>(counter)
-        };
-        let gauge = |name: &str, help: &str, labels: &[&str]| {
-            let gauge = IntGaugeVec::new(Opts::new(name, help), labels)?;
-            registry.register(Box::new(gauge.clone()))?;
-            Ok::<_, prometheus::Error>(gauge)
-        };
-        // 1 ms to about 16 s: a batch takes milliseconds, a failover seconds.
-        let buckets = exponential_buckets(0.001, 2.0, 15)?;
-        let duration = HistogramVec::new(
-            HistogramOpts::new(
-                "shipping_event_processing_duration_seconds",
-                "From the decision of an event's batch until it was durable, by the status or kind that the event claims",
-            )
-            .buckets(buckets.clone()),
-            &["status"],
-        )?;
-        registry.register(Box::new(duration.clone()))?;
-        let end_to_end = Histogram::with_opts(
-            HistogramOpts::new(
-                "shipping_event_end_to_end_seconds",
-                "From the acceptance of an event by the log until a query shows what became of it",
-            )
-            .buckets(buckets),
-        )?;
-        registry.register(Box::new(end_to_end.clone()))?;
+    /// One of the names is taken by another metric.
+    pub fn new(registry: &MetricRegistry) -> Result<Self, MetricError> {
+        let counter = |name, help, labels| registry.counter(name, help, labels);
+        let gauge = |name, help, labels| registry.gauge(name, help, labels);
         Ok(Self {
             processed: counter(
                 "shipping_events_processed_total",
@@ -73,17 +45,24 @@ impl Metrics {
             )?,
             errors: counter(
                 "shipping_events_errors_total",
-                "Attempts at a batch, and notices after one, that failed and are or need not be tried again",
+                "Failures on the way of an event, each of which is tried again or can be done without",
                 &["reason"],
             )?,
             dedup: counter(
                 "shipping_events_dedup_total",
-                "Events by whether the processor had seen them before",
+                "Events by whether they had been seen before, where that was found out",
                 &["result"],
             )?,
             queue_depth: gauge("shipping_events_queue_depth", "Records that wait for a lane", &["worker_id"])?,
-            duration,
-            end_to_end,
+            duration: registry.seconds(
+                "shipping_event_processing_duration_seconds",
+                "From the decision of an event's batch until it was durable, by the status or kind that the event claims",
+                &["status"],
+            )?,
+            end_to_end: registry.plain_seconds(
+                "shipping_event_end_to_end_seconds",
+                "From the acceptance of an event by the log until a query shows what became of it",
+            )?,
             lag: gauge("shipping_consumer_lag", "Records of a partition that are not committed yet", &["partition"])?,
             dead_letters: counter("shipping_dead_letters_total", "Records moved to the dead letters", &["reason"])?,
             outcomes: counter("shipping_outcomes_total", "Events by what became of them", &["outcome"])?,

@@ -5,7 +5,7 @@
 //! - [`event_log`], [`shipment_store`], [`dedup_window`], [`applied`], [`user_store`], [`number_lease`]: the ports.
 //!   Each module's documentation is its contract; the adapters and the one conformance suite that all of them
 //!   pass stand beside it.
-//! - [`settings`], [`telemetry`], [`shutdown`], [`breaker`]: what every program needs to start, to be seen, to stop
+//! - [`settings`], [`telemetry`], [`metrics`], [`shutdown`], [`breaker`], [`clock`]: what every program needs to start, to be seen, to stop
 //!   and to live with a dependency that is away.
 
 pub mod applied;
@@ -13,6 +13,7 @@ pub mod breaker;
 pub mod clock;
 pub mod dedup_window;
 pub mod event_log;
+pub mod metrics;
 pub mod number_lease;
 #[cfg(any(test, feature = "conformance"))]
 pub mod real_servers;

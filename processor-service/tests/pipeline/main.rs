@@ -131,7 +131,7 @@ async fn what_was_done_is_counted() {
     // The counters move after the notice; a stopped processor has finished with them.
     let registry = running.registry.clone();
     running.stop().await;
-    let text = prometheus::TextEncoder::new().encode_to_string(&registry.gather()).expect("encodes");
+    let text = registry.text().expect("encodes");
     for line in [
         r#"shipping_outcomes_total{outcome="applied"} 5"#,
         r#"shipping_outcomes_total{outcome="duplicate"} 1"#,

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use processor_service::config::Config;
 use processor_service::{Ports, Processor};
-use prometheus::Registry;
 use serde_json::{Value, json};
 use shared::applied::AppliedWatcher;
 use shared::applied::in_process::AppliedPositions;
 use shared::dedup_window::memory::MemoryWindow;
 use shared::event_log::memory::{MemoryLog, MemorySubscriber};
 use shared::event_log::{EventAppender, NewRecord, Position, SubscribeError, Topic};
+use shared::metrics::MetricRegistry;
 use shared::settings::Environment;
 use shared::shipment::{
     Event, EventBody, Reporter, ShipmentCreated, StatusReported, Timestamp, TrackingNumber, UnknownFields, record,
@@ -43,7 +43,7 @@ pub(crate) struct World {
 pub(crate) struct Running {
     stop: CancellationToken,
     task: JoinHandle<Result<(), SubscribeError>>,
-    pub(crate) registry: Registry,
+    pub(crate) registry: MetricRegistry,
 }
 
 impl Running {
@@ -77,7 +77,7 @@ impl World {
             window: self.window.clone(),
             announcer: self.applied.clone(),
         };
-        let (registry, stop) = (Registry::new(), CancellationToken::new());
+        let (registry, stop) = (MetricRegistry::default(), CancellationToken::new());
         let config = Config::from_environment(&Environment::of(&[])).expect("defaults are valid");
         let processor = Processor::new(config, ports, now, &registry).expect("an empty registry");
         let subscriber = Box::new(MemorySubscriber(self.log.clone()));

@@ -328,3 +328,6 @@ impl LaneQueue {
         self.changed.notify_all();
     }
 }
+
+#[cfg(test)]
+mod tests;

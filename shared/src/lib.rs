@@ -24,5 +24,7 @@ pub mod shutdown;
 pub mod telemetry;
 pub mod user_store;
 
+#[cfg(feature = "mongo")]
+pub mod mongo;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;

@@ -221,10 +221,8 @@ impl ShipmentCreated {
         self.body.transition_policy.unwrap_or(Policy::Strict)
     }
 
-    /// A shipment is created once, so the key needs neither source nor time; a source cannot be called `created` and
-    /// have no fourth part, so no event has this key.
     pub(super) fn dedup_key(&self) -> String {
-        format!("dedup:{}:created", self.tracking_number)
+        creation_key(self.tracking_number)
     }
 
     pub(super) fn event_id(&self) -> EventId {
@@ -263,6 +261,13 @@ impl ShipmentCreated {
     pub fn destination(&self) -> Location {
         Location { lat: self.body.destination_lat, lng: self.body.destination_lng }
     }
+}
+
+/// The dedup key of the creation of a shipment. It is created once, so the key needs neither source nor time; a source
+/// cannot be called `created` and have no fourth part, so no event has this key.
+#[must_use]
+pub fn creation_key(number: TrackingNumber) -> String {
+    format!("dedup:{number}:created")
 }
 
 #[cfg(test)]

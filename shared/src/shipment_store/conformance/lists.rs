@@ -24,6 +24,7 @@ pub(super) async fn run(writer: &dyn ShipmentWriter, reader: &dyn ShipmentReader
     for filter in filters() {
         lists.check(&filter).await;
     }
+    lists.check_pages(&ListFilter::default(), &lists.expected(&ListFilter::default()), 3).await;
     assert_eq!(lists.count(&ListFilter { prefix: prefix("99M-"), ..ListFilter::default() }), lists.shipments.len());
     for nothing_special in
         ["99M-0.", "99M-%", "99M-0%", "99M-_", "99M-0*", ".*", "%", "99M-[0-9]", "^99M", "99M-0\\", "99M-0\u{ff}"]
@@ -133,9 +134,8 @@ impl Lists<'_> {
         let whole = self.page(filter, PageStart::Offset(0), 100).await;
         assert_eq!(whole.shipments, expected, "{filter:?}");
         assert_eq!((whole.total, whole.has_next), (expected.len() as u64, false), "{filter:?}");
-        for limit in [4, 17] {
-            self.check_pages(filter, &expected, limit).await;
-        }
+        // Short pages end within an instant; long lists make many of them.
+        self.check_pages(filter, &expected, if expected.len() > 20 { 17 } else { 4 }).await;
     }
 
     /// Walks the list twice, by offsets and by cursors.

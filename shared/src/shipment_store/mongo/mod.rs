@@ -1,0 +1,167 @@
+//! The store in MongoDB: `shipments`, `status_events` and the view `shipments_flat` (contract section 6).
+//!
+//! # Documents
+//! - `shipments`: `_id` is the tracking number; at the top what never changes, written once with `$setOnInsert`; in the sub-document `state`
+//!   what events change, written whole with `$max`. MongoDB compares documents member by member, so `state.e` (epoch) and
+//!   `state.o` (offset), which lead, decide: the newest position wins, in one statement whose filter is `_id` alone. Of two
+//!   states with one position the greater one stays; they are the same, since a state is a function of its position.
+//! - `status_events`: `_id` is the row's id, `<tracking number>:<H1>`, and H2 behind it for a conflict. That one index serves the look-up by key,
+//!   by event id (`evt_<suffix>_<H1><H2>`: the row `99M-<suffix>:<H1>` whose `h` is H2) and, by its prefix, by shipment. `h` is H2 as a number,
+//!   `e`, `o`, `p` are the position, `reason` is the outcome's, `event_reason` the reported one, `client_id` whose shipment it is.
+//!
+//! # Costs
+//! Every further index is paid for by each event (two with a member of `state` cost 17 µs an event), so `status_events` has none and
+//! those of `shipments` hold nothing that an event changes: they are written with the creation and never again.
+
+mod decode;
+mod encode;
+mod reader;
+mod schema;
+#[cfg(test)]
+mod tests;
+mod write;
+
+use std::collections::HashMap;
+
+use async_trait::async_trait;
+use mongodb::bson::{Document, RawDocument, RawDocumentBuf, doc};
+use mongodb::{Collection, Cursor};
+
+use super::{EventRow, KnownKey, ShipmentWriter, StateWrite, StoreError};
+use crate::mongo::{CALL_DEADLINE, MongoConnection, SERVER_DEADLINE, ids_in, within};
+use crate::shipment::{RowId, Shipment, TrackingNumber};
+
+pub use reader::MongoReader;
+
+const SHIPMENTS: &str = "shipments";
+const STATUS_EVENTS: &str = "status_events";
+/// The view for people who query by hand.
+const SHIPMENTS_FLAT: &str = "shipments_flat";
+
+/// Most ids in one `$in`: at 40 bytes each, 400 KB of a 16 MiB command.
+const LOOK_UP_IDS: usize = 10_000;
+
+/// The writing side, for the processor.
+#[derive(Clone, Debug)]
+pub struct MongoStore {
+    connection: MongoConnection,
+}
+
+impl MongoStore {
+    /// The store on `connection`. Nothing is connected yet; see [`MongoStore::ensure_schema`].
+    #[must_use]
+    pub fn new(connection: &MongoConnection) -> Self {
+        Self { connection: connection.clone() }
+    }
+
+    /// The store in `database` on the servers of `uri`, with connections of its own.
+    ///
+    /// # Errors
+    /// See [`MongoConnection::open`].
+    pub async fn connect(uri: &str, database: &str) -> Result<Self, StoreError> {
+        MongoConnection::open(uri, database).await.map(|connection| Self::new(&connection))
+    }
+
+    /// Makes the indexes and the view that are not there yet. Safe to call again and from several processes at once;
+    /// call it until it succeeds.
+    ///
+    /// # Errors
+    /// MongoDB is away, or refuses.
+    pub async fn ensure_schema(&self) -> Result<(), StoreError> {
+        schema::ensure(&self.connection).await
+    }
+
+    fn shipments(&self) -> Collection<RawDocumentBuf> {
+        self.connection.collection(SHIPMENTS)
+    }
+
+    fn status_events(&self) -> Collection<RawDocumentBuf> {
+        self.connection.collection(STATUS_EVENTS)
+    }
+}
+
+/// Reads the documents with these ids: `read` is called with each that exists.
+async fn find_by_id<T: ToString>(
+    collection: &Collection<RawDocumentBuf>,
+    ids: &[T],
+    projection: Option<Document>,
+    mut read: impl FnMut(&RawDocument) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    for chunk in ids.chunks(LOOK_UP_IDS) {
+        let mut find = collection.find(ids_in(chunk)).max_time(SERVER_DEADLINE);
+        // One more than there can be, so that the first answer is the last one: without a size it stops at 101.
+        find = find.batch_size(u32::try_from(chunk.len() + 1).unwrap_or(u32::MAX));
+        if let Some(projection) = projection.clone() {
+            find = find.projection(projection);
+        }
+        let cursor = within(CALL_DEADLINE, find).await?;
+        read_all(cursor, &mut read).await?;
+    }
+    Ok(())
+}
+
+async fn read_all(
+    mut cursor: Cursor<RawDocumentBuf>,
+    read: &mut impl FnMut(&RawDocument) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    while within(CALL_DEADLINE, cursor.advance()).await? {
+        read(cursor.current())?;
+    }
+    Ok(())
+}
+
+async fn find_rows(collection: &Collection<RawDocumentBuf>, ids: &[RowId]) -> Result<Vec<EventRow>, StoreError> {
+    let mut rows = Vec::with_capacity(ids.len());
+    find_by_id(collection, ids, None, |document| {
+        rows.push(decode::row(document)?);
+        Ok(())
+    })
+    .await?;
+    Ok(rows)
+}
+
+#[async_trait]
+impl ShipmentWriter for MongoStore {
+    async fn states(&self, numbers: &[TrackingNumber]) -> Result<HashMap<TrackingNumber, Shipment>, StoreError> {
+        let needed = doc! { "state": 1, "client_id": 1, "transition_policy": 1, "allow_cancel_in_transit": 1 };
+        let mut shipments = HashMap::with_capacity(numbers.len());
+        find_by_id(&self.shipments(), numbers, Some(needed), |document| {
+            let shipment = decode::decided(document)?;
+            shipments.insert(shipment.tracking_number, shipment);
+            Ok(())
+        })
+        .await?;
+        Ok(shipments)
+    }
+
+    async fn known_keys(&self, ids: &[RowId]) -> Result<HashMap<RowId, KnownKey>, StoreError> {
+        let needed = doc! { "e": 1, "o": 1, "h": 1 };
+        let mut known = HashMap::new();
+        find_by_id(&self.status_events(), ids, Some(needed), |document| {
+            known.extend([decode::known(document)?]);
+            Ok(())
+        })
+        .await?;
+        Ok(known)
+    }
+
+    async fn rows(&self, ids: &[RowId]) -> Result<Vec<EventRow>, StoreError> {
+        find_rows(&self.status_events(), ids).await
+    }
+
+    async fn insert_events(&self, rows: &[EventRow]) -> Result<(), StoreError> {
+        write::insert_events(&self.connection, rows).await
+    }
+
+    async fn replace_events(&self, rows: &[EventRow]) -> Result<(), StoreError> {
+        write::replace_events(&self.connection, rows).await
+    }
+
+    async fn write_states(&self, writes: &[StateWrite]) -> Result<(), StoreError> {
+        write::write_states(&self.connection, writes).await
+    }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        self.connection.check().await
+    }
+}

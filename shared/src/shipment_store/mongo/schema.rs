@@ -1,0 +1,46 @@
+//! The indexes and the view.
+
+use std::time::Duration;
+
+use mongodb::bson::{Document, doc};
+
+use super::{SHIPMENTS, SHIPMENTS_FLAT};
+use crate::mongo::{MongoConnection, codes};
+use crate::shipment_store::StoreError;
+
+/// How long the building of the indexes may take before the caller is told to try again; MongoDB goes on with it.
+const SCHEMA_DEADLINE: Duration = Duration::from_secs(60);
+
+/// Makes what is not there yet. Two processes may do so at once: the server lets the second one find it done.
+pub(super) async fn ensure(connection: &MongoConnection) -> Result<(), StoreError> {
+    let administer = async |command| connection.administer(command, SCHEMA_DEADLINE).await;
+    administer(indexes()).await.map_err(|failure| failure.error)?;
+    let view = |verb| {
+        let mut command = doc! { verb: SHIPMENTS_FLAT };
+        command.extend(doc! { "viewOn": SHIPMENTS, "pipeline": flat() });
+        command
+    };
+    match administer(view("create")).await {
+        // An older version of us may have made it.
+        Err(failure) if failure.code == Some(codes::NAMESPACE_EXISTS) => {
+            administer(view("collMod")).await.map_err(|failure| failure.error)
+        }
+        other => other.map_err(|failure| failure.error),
+    }
+}
+
+/// The lists of one client and of all, newest first. Nothing in them is ever changed by an event.
+fn indexes() -> Document {
+    doc! { "createIndexes": SHIPMENTS, "indexes": [
+        { "name": "client_newest_first", "key": { "client_id": 1, "created_at": -1, "_id": -1 } },
+        { "name": "newest_first", "key": { "created_at": -1, "_id": -1 } },
+    ] }
+}
+
+/// A shipment as the reference has it: `tracking_number`, and the members of `state` at the top.
+fn flat() -> Vec<Document> {
+    vec![
+        doc! { "$replaceWith": { "$mergeObjects": [{ "tracking_number": "$_id" }, "$$ROOT", "$state"] } },
+        doc! { "$unset": ["state", "e", "o"] },
+    ]
+}

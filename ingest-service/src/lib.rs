@@ -1,21 +1,45 @@
-//! The stateless HTTP edge.
+//! The stateless HTTP edge: it authenticates, validates, publishes to the log, and answers queries.
+//!
+//! The way of a request: [`router`] (all routes on one page) → `request` (trace, deadline, memory, the one shape of errors) → `authenticate` →
+//! `authorize` → `validate` → `publish` (into the log) or `query` (out of the store) → `outcome` (what became of an event).
+//!
+//! # Invariants
+//! - 201 and 202 are given for what the log acknowledged, and for nothing else. When the log is away the answer is 503 within ten seconds,
+//!   and nothing waits behind the caller's back.
+//! - No state of its own: any number of instances, in any order, with any of them killed, give the same answers.
+//! - The library holds ports and no drivers; only the program names adapters.
+//! - What a dependency said, a secret or a password never gets into an answer.
 
+mod authenticate;
+mod authorize;
 mod config;
+mod error;
+mod health;
+mod metrics;
+mod outcome;
+mod prefer;
+mod publish;
+mod query;
+mod request;
+mod router;
+mod seed;
+mod serve;
+mod validate;
 
 use std::sync::Arc;
 
-use axum::Router;
 use shared::applied::AppliedWatcher;
-use shared::clock::Clock;
 use shared::dedup_window::DedupWindow;
 use shared::event_log::EventAppender;
 use shared::number_lease::NumberLeases;
 use shared::shipment_store::ShipmentReader;
-use shared::user_store::{UserError, UserStore};
-use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
+use shared::user_store::UserStore;
 
+pub use authenticate::{HashError, hash_password};
 pub use config::{Config, Secret};
+pub use router::router;
+pub use seed::{SEEDED_USERS, SeedError, SeededUser, seed_users};
+pub use serve::serve;
 
 /// Everything outside of the process that the edge talks to.
 #[derive(Clone)]
@@ -27,45 +51,4 @@ pub struct Ports {
     pub applied: Arc<dyn AppliedWatcher>,
     pub users: Arc<dyn UserStore>,
     pub leases: Arc<dyn NumberLeases>,
-}
-
-/// All routes (every path also under `/v1`), ready to be served or to be called in a test. The metrics are registered on
-/// `registry`, and `/metrics` shows all that is registered there. `/readyz` turns false when `stop` is cancelled.
-///
-/// # Errors
-/// A metric of that name is registered already.
-pub fn router(
-    config: Config,
-    ports: Ports,
-    clock: Clock,
-    registry: &prometheus::Registry,
-    stop: CancellationToken,
-) -> Result<Router, prometheus::Error> {
-    drop((config, ports, clock, registry.clone(), stop));
-    Ok(Router::new())
-}
-
-/// Serves `router` on `listener` until `stop` is cancelled: then it accepts no more, finishes what is in flight within a bound and
-/// flushes `log`.
-///
-/// # Errors
-/// The listener broke.
-pub async fn serve(
-    listener: TcpListener,
-    router: Router,
-    log: Arc<dyn EventAppender>,
-    stop: CancellationToken,
-) -> std::io::Result<()> {
-    axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await?;
-    log.flush().await;
-    Ok(())
-}
-
-/// Adds the three users of development (contract section 6) where they are missing, and returns their names and passwords.
-///
-/// # Errors
-/// The store failed.
-pub async fn seed_users(users: &dyn UserStore, clock: Clock) -> Result<Vec<(&'static str, &'static str)>, UserError> {
-    let (_, _) = (users.all().await?, clock());
-    Ok(Vec::new())
 }

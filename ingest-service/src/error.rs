@@ -1,0 +1,242 @@
+//! Errors as callers see them: one shape, `application/problem+json` (RFC 9457) with the reference's members. The only file that
+//! knows status codes of failures. The text for the caller is not the text for the log: what a dependency said goes into
+//! `cause`, which is logged with the trace id and never sent.
+
+use std::borrow::Cow;
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use shared::event_log::AppendError;
+use shared::shipment::{EventId, FieldError, RejectReason, Status, Timestamp};
+use shared::shipment_store::StoreError;
+use shared::telemetry::TraceContext;
+
+/// After how many seconds a caller should try again: a failover takes a few.
+const RETRY_AFTER_SECONDS: u64 = 2;
+/// Most bad fields that one answer names: ten for each event of a usual batch. A body of nothing but unknown fields
+/// must not make an answer that is larger than itself.
+pub(crate) const FIELD_ERRORS: usize = 1_000;
+
+/// Why a request failed, with its status, its word for programs and its title.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Code {
+    InvalidJson,
+    ValidationError,
+    Unauthorized,
+    Forbidden,
+    NotFound,
+    MethodNotAllowed,
+    RequestTimeout,
+    UsernameTaken,
+    /// An event was judged and not applied; the word is the reason.
+    Outcome(RejectReason),
+    PayloadTooLarge,
+    UnsupportedMediaType,
+    InternalError,
+    ServiceUnavailable,
+}
+
+impl Code {
+    fn row(self) -> (StatusCode, &'static str, &'static str) {
+        match self {
+            Self::InvalidJson => (StatusCode::BAD_REQUEST, "INVALID_JSON", "The body is not JSON"),
+            Self::ValidationError => (StatusCode::BAD_REQUEST, "VALIDATION_ERROR", "Fields are invalid"),
+            Self::Unauthorized => (StatusCode::UNAUTHORIZED, "UNAUTHORIZED", "Authentication is needed"),
+            Self::Forbidden => (StatusCode::FORBIDDEN, "FORBIDDEN", "This is not allowed"),
+            Self::NotFound => (StatusCode::NOT_FOUND, "NOT_FOUND", "There is no such thing"),
+            Self::MethodNotAllowed => {
+                (StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", "The path has no such method")
+            }
+            Self::RequestTimeout => (StatusCode::REQUEST_TIMEOUT, "REQUEST_TIMEOUT", "The body came too slowly"),
+            Self::UsernameTaken => (StatusCode::CONFLICT, "USERNAME_TAKEN", "The user name is taken"),
+            Self::Outcome(reason) => (StatusCode::CONFLICT, reason.as_str(), "The event was not applied"),
+            Self::PayloadTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE", "The body is too large"),
+            Self::UnsupportedMediaType => {
+                (StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", "The body is of another type")
+            }
+            Self::InternalError => (StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL_ERROR", "An unexpected error"),
+            Self::ServiceUnavailable => {
+                (StatusCode::SERVICE_UNAVAILABLE, "SERVICE_UNAVAILABLE", "Temporarily unavailable")
+            }
+        }
+    }
+
+    /// The word for programs.
+    pub(crate) fn word(self) -> &'static str {
+        self.row().1
+    }
+}
+
+/// A failed request. A handler returns it; the outermost layer, which knows the trace and the path, writes it
+/// (see [`Problem::render`]).
+#[derive(Clone, Debug)]
+pub(crate) struct Problem(Box<Parts>);
+
+#[derive(Clone, Debug)]
+struct Parts {
+    code: Code,
+    detail: Cow<'static, str>,
+    errors: Vec<FieldError>,
+    outcome: Option<JudgedEvent>,
+    challenge: Option<&'static str>,
+    cause: Option<String>,
+}
+
+/// What a refusal says about the event that was judged.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct JudgedEvent {
+    pub(crate) event_id: EventId,
+    pub(crate) tracking_number: shared::shipment::TrackingNumber,
+    pub(crate) outcome: &'static str,
+    pub(crate) from: Option<Status>,
+    pub(crate) to: Option<Status>,
+}
+
+impl Problem {
+    pub(crate) fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
+        let (errors, outcome, challenge, cause) = (Vec::new(), None, None, None);
+        Self(Box::new(Parts { code, detail: detail.into(), errors, outcome, challenge, cause }))
+    }
+
+    /// All bad fields at once.
+    pub(crate) fn invalid(mut errors: Vec<FieldError>) -> Self {
+        let count = errors.len();
+        errors.truncate(FIELD_ERRORS);
+        let detail = match errors.as_slice() {
+            [only] if only.field.is_empty() => format!("The body is invalid: {}", only.message),
+            [only] => format!("{}: {}", only.field, only.message),
+            _ => format!("{count} fields are invalid; errors names them"),
+        };
+        Self::new(Code::ValidationError, detail).with_errors(errors)
+    }
+
+    /// One bad field.
+    pub(crate) fn field(field: &str, code: &'static str, message: impl Into<String>) -> Self {
+        Self::invalid(vec![FieldError::new(field, code, message)])
+    }
+
+    /// A dependency is away; `cause` is for the log.
+    pub(crate) fn unavailable(what: &'static str, cause: impl ToString) -> Self {
+        Self::new(Code::ServiceUnavailable, what).because(cause)
+    }
+
+    /// Our own fault; `cause` is for the log.
+    pub(crate) fn internal(cause: impl ToString) -> Self {
+        Self::new(Code::InternalError, "Something went wrong on our side; trace_id tells us what").because(cause)
+    }
+
+    /// An event was judged and not applied.
+    pub(crate) fn judged(reason: RejectReason, detail: String, event: JudgedEvent) -> Self {
+        let mut problem = Self::new(Code::Outcome(reason), detail);
+        problem.0.outcome = Some(event);
+        problem
+    }
+
+    pub(crate) fn with_errors(mut self, errors: Vec<FieldError>) -> Self {
+        self.0.errors = errors;
+        self
+    }
+
+    /// With the header `WWW-Authenticate`.
+    pub(crate) fn with_challenge(mut self, challenge: &'static str) -> Self {
+        self.0.challenge = Some(challenge);
+        self
+    }
+
+    fn because(mut self, cause: impl ToString) -> Self {
+        self.0.cause = Some(cause.to_string());
+        self
+    }
+
+    /// What the log should know.
+    pub(crate) fn cause(&self) -> Option<&str> {
+        self.0.cause.as_deref()
+    }
+
+    pub(crate) fn code(&self) -> Code {
+        self.0.code
+    }
+
+    pub(crate) fn detail(&self) -> &str {
+        &self.0.detail
+    }
+
+    /// Fills the body and the headers of `response`, which [`Problem::into_response`] began.
+    pub(crate) fn render(&self, response: &mut Response, trace: &TraceContext, now: Timestamp, instance: &str) {
+        let (status, error, title) = self.0.code.row();
+        let detail = self.0.detail.as_ref();
+        let body = Body {
+            error,
+            message: detail,
+            status_code: status.as_u16(),
+            timestamp: now,
+            kind: &format!("urn:rastro:problem:{}", error.to_ascii_lowercase().replace('_', "-")),
+            title,
+            status: status.as_u16(),
+            detail,
+            instance,
+            trace_id: &trace.trace_id(),
+            errors: &self.0.errors,
+            outcome: self.0.outcome.as_ref(),
+        };
+        let json = serde_json::to_vec(&body).expect("texts and numbers are JSON");
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.remove(header::CONTENT_LENGTH);
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
+        }
+        if let Some(challenge) = self.0.challenge {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        }
+        *response.body_mut() = json.into();
+    }
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    error: &'a str,
+    message: &'a str,
+    status_code: u16,
+    timestamp: Timestamp,
+    #[serde(rename = "type")]
+    kind: &'a str,
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+    instance: &'a str,
+    trace_id: &'a str,
+    errors: &'a [FieldError],
+    #[serde(flatten)]
+    outcome: Option<&'a JudgedEvent>,
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = self.0.code.row().0.into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Unavailable(_) => Self::unavailable("The database cannot be reached; try again", error),
+            StoreError::Refused(_) | StoreError::Corrupt(_) => Self::internal(error),
+        }
+    }
+}
+
+impl From<AppendError> for Problem {
+    fn from(error: AppendError) -> Self {
+        match error {
+            AppendError::Unavailable(_) | AppendError::QueueFull => {
+                Self::unavailable("The log cannot be written to, so nothing was accepted; try again", error)
+            }
+            AppendError::Refused(_) => Self::internal(error),
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! `POST /events`: one event into the log, and with `Prefer: wait` what became of it.
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderName, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use shared::event_log::Topic;
+use shared::shipment::{Event, EventId, Outcome, StatusReported, TrackingNumber, record};
+
+use super::{decided_before, location};
+use crate::authenticate::Caller;
+use crate::authorize::Action;
+use crate::error::Problem;
+use crate::outcome::{self, Verdict};
+use crate::prefer::Wait;
+use crate::request::{self, BODY_BYTES, Trace};
+use crate::router::Edge;
+use crate::validate;
+
+/// The answer to an event that was accepted.
+#[derive(Serialize)]
+struct Accepted {
+    event_id: EventId,
+    /// `queued`, or the outcome when it is known.
+    status: &'static str,
+    tracking_number: TrackingNumber,
+    message: &'static str,
+}
+
+/// `POST /events`.
+pub(crate) async fn post_event(
+    State(edge): State<Edge>,
+    caller: Caller,
+    Trace(trace): Trace,
+    request: Request,
+) -> Result<Response, Problem> {
+    caller.require(Action::PostEvents)?;
+    let wait = Wait::preferred(request.headers());
+    let value = request::json(request, BODY_BYTES).await?;
+    let now = edge.now();
+    let body = validate::event(value, now).map_err(Problem::invalid)?;
+    let id = body.event_id();
+
+    if decided_before(&edge, &[body.dedup_key()], &[id]).await == [true] {
+        return Ok(answer(id, &Verdict::Duplicate, wait));
+    }
+    let reported = StatusReported { body, recorded_at: now, reporter: Some(caller.reporter()) };
+    let record = record::encode(&Event::Reported(reported), Some(&trace.traceparent()));
+    let positions = edge.ports.log.append(Topic::Events, vec![record]).await.all()?;
+    let Some(&position) = positions.first() else {
+        return Err(Problem::internal("the log acknowledged a record without a position"));
+    };
+    match wait {
+        None => Ok(answer(id, &Verdict::Queued, None)),
+        Some(granted) => match outcome::wait_for(&edge, id, position, granted.duration()).await {
+            Verdict::Refused(row) => Err(outcome::refusal(&row, &caller)),
+            verdict => Ok(answer(id, &verdict, wait)),
+        },
+    }
+}
+
+/// 200 for an outcome that was waited for and is known, else 202.
+fn answer(id: EventId, verdict: &Verdict, wait: Option<Wait>) -> Response {
+    let (status, message) = match verdict {
+        Verdict::Entered(Outcome::Applied) => ("applied", "Event applied: it moved the status"),
+        Verdict::Entered(outcome) => (outcome.as_str(), "Event recorded in the history; it moved nothing"),
+        Verdict::Duplicate => ("duplicate", "The same event was there before"),
+        Verdict::DeadLettered => ("dead_lettered", "Event accepted, but it could not be processed; it is kept"),
+        Verdict::Queued | Verdict::Refused(_) => ("queued", "Event accepted for processing"),
+    };
+    let known = matches!(verdict, Verdict::Entered(_) | Verdict::Duplicate);
+    let code = if known && wait.is_some() { StatusCode::OK } else { StatusCode::ACCEPTED };
+    let body = Accepted { event_id: id, status, tracking_number: id.tracking_number, message };
+    let mut response =
+        ([(header::LOCATION, location(format!("/events/{id}")))], request::answer(code, &body)).into_response();
+    if let Some(wait) = wait {
+        response.headers_mut().insert(HeaderName::from_static("preference-applied"), wait.applied());
+    }
+    response
+}

@@ -1,0 +1,39 @@
+//! What callers write goes into the log, and is accepted when the log says that it holds it.
+
+mod batch;
+mod event;
+mod shipment;
+
+pub(crate) use batch::post_batch;
+pub(crate) use event::post_event;
+pub(crate) use shipment::post_shipment;
+
+use axum::http::HeaderValue;
+use shared::shipment::{EventId, Outcome};
+
+use crate::metrics::WindowResult;
+use crate::router::Edge;
+
+/// Which of the events were decided before, as far as the window knows. A window that cannot be asked knows nothing.
+async fn decided_before(edge: &Edge, keys: &[String], ids: &[EventId]) -> Vec<bool> {
+    let known = match edge.ports.window.look_up(keys).await {
+        Ok(known) => known,
+        Err(error) => {
+            tracing::debug!(%error, "went on without the dedup window");
+            edge.metrics.window(WindowResult::Unavailable, ids.len());
+            return vec![false; ids.len()];
+        }
+    };
+    let is_decided =
+        |(known, id): (&Option<(EventId, Outcome)>, &EventId)| known.is_some_and(|(known, _)| known == *id);
+    let decided: Vec<bool> = known.iter().zip(ids).map(is_decided).collect();
+    let count = decided.iter().filter(|&&decided| decided).count();
+    edge.metrics.window(WindowResult::Duplicate, count);
+    edge.metrics.window(WindowResult::Unknown, decided.len() - count);
+    decided
+}
+
+/// The value of `Location` for `path`, which consists of our own words.
+fn location(path: String) -> HeaderValue {
+    HeaderValue::try_from(path).expect("tracking numbers and event ids are ASCII")
+}

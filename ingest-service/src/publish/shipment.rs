@@ -1,0 +1,100 @@
+//! `POST /shipments`: a registration is a record in the log like everything else. It is answered 201 once a GET finds it.
+
+use std::time::Duration;
+
+use axum::extract::{Request, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use shared::event_log::{Position, Topic};
+use shared::shipment::{Event, ServiceType, ShipmentBody, ShipmentCreated, Status, Timestamp, TrackingNumber, record};
+use tokio::time::Instant;
+
+use super::location;
+use crate::authenticate::Caller;
+use crate::authorize::Action;
+use crate::error::Problem;
+use crate::outcome::LOOK_EVERY;
+use crate::request::{self, BODY_BYTES, Trace};
+use crate::router::Edge;
+use crate::validate;
+
+/// How long a registration is waited for before it is answered 202 (contract section 4).
+const PATIENCE: Duration = Duration::from_secs(5);
+
+#[derive(Serialize)]
+struct Registered<'a> {
+    tracking_number: TrackingNumber,
+    status: Status,
+    created_at: Timestamp,
+    client_id: &'a str,
+    service_type: ServiceType,
+    estimated_delivery: Timestamp,
+}
+
+/// `POST /shipments`.
+pub(crate) async fn post_shipment(
+    State(edge): State<Edge>,
+    caller: Caller,
+    Trace(trace): Trace,
+    request: Request,
+) -> Result<Response, Problem> {
+    caller.require(Action::CreateShipments)?;
+    let value = request::json(request, BODY_BYTES).await?;
+    let body = validate::shipment(value, &caller)?;
+    let created = decide(&edge, body, edge.numbers.next().await?);
+    let event = Event::Created(Box::new(created.clone()));
+    let record = record::encode(&event, Some(&trace.traceparent()));
+    let positions = edge.ports.log.append(Topic::Events, vec![record]).await.all()?;
+    edge.metrics.shipment_created(created.service_type());
+
+    let visible = match positions.first() {
+        Some(&position) => is_visible(&edge, created.tracking_number, position).await,
+        None => return Err(Problem::internal("the log acknowledged a record without a position")),
+    };
+    let status = if visible { StatusCode::CREATED } else { StatusCode::ACCEPTED };
+    let body = Registered {
+        tracking_number: created.tracking_number,
+        status: Status::Created,
+        created_at: created.created_at,
+        client_id: created.client_id(),
+        service_type: created.service_type(),
+        estimated_delivery: created.estimated_delivery,
+    };
+    let path = location(format!("/shipments/{}", created.tracking_number));
+    Ok(([(header::LOCATION, path)], request::answer(status, &body)).into_response())
+}
+
+/// Everything that is decided about a shipment at its creation stands in its record, so that a replay needs no settings.
+fn decide(edge: &Edge, mut body: ShipmentBody, tracking_number: TrackingNumber) -> ShipmentCreated {
+    let created_at = edge.now();
+    let service_type = *body.service_type.get_or_insert(ServiceType::Standard);
+    body.transition_policy.get_or_insert(edge.config.transition_policy);
+    ShipmentCreated {
+        tracking_number,
+        body,
+        created_at,
+        estimated_delivery: created_at.plus(service_type.delivery_time()),
+        allow_cancel_in_transit: edge.config.allow_cancel_in_transit,
+    }
+}
+
+/// Waits until a GET finds the shipment; `false` when it does not in time.
+async fn is_visible(edge: &Edge, number: TrackingNumber, position: Position) -> bool {
+    let deadline = Instant::now() + PATIENCE;
+    let looking = async {
+        loop {
+            let noticed = edge.ports.applied.wait_for(position, LOOK_EVERY).await;
+            match edge.ports.store.shipment(number).await {
+                Ok(Some(_)) => return,
+                Ok(None) if !noticed => {}
+                Ok(None) => tokio::time::sleep(LOOK_EVERY).await, // a notice that ran ahead of what we read
+                Err(error) => {
+                    tracing::debug!(%error, "a registration cannot be looked at yet");
+                    tokio::time::sleep(LOOK_EVERY).await;
+                }
+            }
+        }
+    };
+    tokio::time::timeout_at(deadline, looking).await.is_ok()
+}

@@ -1,0 +1,128 @@
+//! `GET /events/{event_id}`: what became of an event.
+
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::Serialize;
+use shared::event_log::{Position, Topic};
+use shared::shipment::{EventId, RejectReason, Status, Timestamp, TrackingNumber};
+use shared::shipment_store::EventRow;
+use shared::user_store::Role;
+
+use crate::authenticate::Caller;
+use crate::authorize::Action;
+use crate::error::{Code, Problem};
+use crate::outcome;
+use crate::request::{self, PathPart};
+use crate::router::Edge;
+
+/// How long the processor is given to catch up with the log as it was when we were asked, before an unknown event counts as queued.
+const CATCH_UP: Duration = Duration::from_millis(250);
+
+#[derive(Serialize)]
+struct Found {
+    event_id: EventId,
+    tracking_number: TrackingNumber,
+    outcome: &'static str,
+    reason: Option<RejectReason>,
+    from: Option<Status>,
+    to: Option<Status>,
+    timestamp: Option<Timestamp>,
+    recorded_at: Option<Timestamp>,
+    partition: Option<i32>,
+    offset: Option<i64>,
+}
+
+/// `GET /events/{event_id}`.
+pub(crate) async fn get_event(
+    State(edge): State<Edge>,
+    caller: Caller,
+    PathPart(id): PathPart,
+) -> Result<Response, Problem> {
+    caller.require(Action::ReadEvents)?;
+    let id: EventId = id.parse().map_err(|error| Problem::field("event_id", "malformed", format!("{error}")))?;
+    let found = match find(&edge, id).await? {
+        Search::Decided(row) if may_read(&row, &caller) => Some(Found::decided(&row, &caller)),
+        Search::Queued if may_read_queued(&edge, id, &caller).await? => Some(Found::queued(id)),
+        // Not the caller's: the same answer as for an event that is not there, so that nothing can be learnt of it.
+        Search::Decided(_) | Search::Queued | Search::Unknown => None,
+    };
+    match found {
+        Some(found) => Ok(request::answer(StatusCode::OK, &found)),
+        None => Err(Problem::new(Code::NotFound, "There is no event with this id")),
+    }
+}
+
+enum Search {
+    Decided(Box<EventRow>),
+    /// Perhaps in the log, and not decided yet.
+    Queued,
+    Unknown,
+}
+
+/// The end of the log is taken before the store is asked: an event that was accepted before we were asked stands before that end,
+/// so when everything up to there is decided and there is no row, there is no such event.
+async fn find(edge: &Edge, id: EventId) -> Result<Search, Problem> {
+    let store = edge.ports.store.as_ref();
+    let end = edge.ports.log.end_of(Topic::Events, id.tracking_number.as_str().as_bytes()).await;
+    if let Some(row) = outcome::find(store, id).await? {
+        return Ok(Search::Decided(Box::new(row)));
+    }
+    let Position { partition, offset: end } = end?;
+    let applied = &edge.ports.applied;
+    let caught_up = end == 0
+        || applied.applied(partition).is_some_and(|applied| applied + 1 >= end)
+        || applied.wait_for(Position { partition, offset: end - 1 }, CATCH_UP).await;
+    if let Some(row) = outcome::find(store, id).await? {
+        return Ok(Search::Decided(Box::new(row)));
+    }
+    Ok(if caught_up { Search::Unknown } else { Search::Queued })
+}
+
+/// An admin, the sender's client and the shipment's client.
+fn may_read(row: &EventRow, caller: &Caller) -> bool {
+    let sender = row.reporter.as_ref().and_then(|reporter| reporter.client_id.as_deref());
+    caller.may_see(row.shipment_client_id.as_deref()) || caller.may_see(sender)
+}
+
+async fn may_read_queued(edge: &Edge, id: EventId, caller: &Caller) -> Result<bool, Problem> {
+    if caller.role == Role::Admin {
+        return Ok(true);
+    }
+    let shipment = edge.ports.store.shipment(id.tracking_number).await?;
+    Ok(shipment.is_some_and(|shipment| caller.may_see(Some(shipment.created.client_id()))))
+}
+
+impl Found {
+    fn decided(row: &EventRow, caller: &Caller) -> Self {
+        Self {
+            event_id: row.event_id,
+            tracking_number: row.event_id.tracking_number,
+            outcome: row.outcome.as_str(),
+            reason: row.outcome_reason,
+            from: row.from.filter(|_| outcome::may_know_status(row, caller)),
+            to: row.to,
+            timestamp: Some(row.report.timestamp),
+            recorded_at: Some(row.recorded_at),
+            partition: Some(row.position.partition),
+            offset: Some(row.position.log.offset),
+        }
+    }
+
+    fn queued(event_id: EventId) -> Self {
+        Self {
+            event_id,
+            tracking_number: event_id.tracking_number,
+            outcome: "queued",
+            reason: None,
+            from: None,
+            to: None,
+            timestamp: None,
+            recorded_at: None,
+            partition: None,
+            offset: None,
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! `GET /shipments`: filters, and pages by offset or by cursor.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::Serialize;
+use shared::shipment::{FieldError, ServiceType, Status, Timestamp, limits};
+use shared::shipment_store::{ListFilter, PageStart, StoredShipment};
+use shared::user_store::Role;
+
+use super::cursor;
+use super::view::Summary;
+use crate::authenticate::Caller;
+use crate::authorize::Action;
+use crate::error::Problem;
+use crate::request::{self, Parameters};
+use crate::router::Edge;
+
+/// Shipments on a page when the caller does not say (contract section 4).
+const DEFAULT_LIMIT: u32 = 10;
+/// Most shipments on a page (contract section 4).
+const MOST: u32 = 100;
+/// Farthest offset: the store walks over what it skips. A cursor costs the same on every page.
+const FARTHEST_OFFSET: u64 = 100_000;
+/// Longest prefix of a tracking number, in characters.
+const PREFIX: usize = 16;
+
+#[derive(Serialize)]
+struct Listed<'a> {
+    data: Vec<Summary<'a>>,
+    pagination: Pagination,
+}
+
+#[derive(Serialize)]
+struct Pagination {
+    total: u64,
+    limit: u32,
+    /// `None` on a page that a cursor led to.
+    offset: Option<u64>,
+    has_next: bool,
+    next_cursor: Option<String>,
+}
+
+/// What a list is asked for.
+#[derive(Debug, PartialEq)]
+struct Asked {
+    filter: ListFilter,
+    start: PageStart,
+    limit: u32,
+}
+
+/// `GET /shipments`.
+pub(crate) async fn list_shipments(
+    State(edge): State<Edge>,
+    caller: Caller,
+    Parameters(parameters): Parameters,
+) -> Result<Response, Problem> {
+    caller.require(Action::ReadShipments)?;
+    let Asked { filter, start, limit } = Asked::read(parameters, &caller).map_err(Problem::invalid)?;
+    let page = edge.ports.store.list(&filter, start, limit).await?;
+    let behind = |last: &StoredShipment| cursor::after(&filter, last.created.created_at, last.created.tracking_number);
+    let pagination = Pagination {
+        total: page.total,
+        limit,
+        offset: if let PageStart::Offset(offset) = start { Some(offset) } else { None },
+        has_next: page.has_next,
+        next_cursor: page.shipments.last().filter(|_| page.has_next).map(behind),
+    };
+    let data = page.shipments.iter().map(Summary::of).collect();
+    Ok(request::answer(StatusCode::OK, &Listed { data, pagination }))
+}
+
+impl Asked {
+    /// Reads the query string; a parameter that nobody knows is refused, because a misspelled filter would list too much.
+    fn read(parameters: Vec<(String, String)>, caller: &Caller) -> Result<Self, Vec<FieldError>> {
+        let (mut filter, mut errors, mut seen) = (ListFilter::default(), Vec::new(), Vec::new());
+        let (mut limit, mut offset, mut after) = (DEFAULT_LIMIT, None, None);
+        for (name, value) in parameters {
+            if value.is_empty() {
+                continue;
+            }
+            let read = match name.as_str() {
+                _ if seen.contains(&name) => Err(("not_allowed", "stands there twice".to_owned())),
+                "status" => word(&value, Status::from_word, Status::ALL, Status::as_str)
+                    .map(|status| filter.status = Some(status)),
+                "service_type" => word(&value, ServiceType::from_word, ServiceType::ALL, ServiceType::as_str)
+                    .map(|service| filter.service_type = Some(service)),
+                "client_id" => client(&value).map(|client| filter.client_id = Some(client)),
+                "search" => prefix(&value).map(|prefix| filter.prefix = Some(prefix)),
+                "created_from" => time(&value).map(|time| filter.created_from = Some(time)),
+                "created_to" => time(&value).map(|time| filter.created_to = Some(time)),
+                "limit" => {
+                    number(&value, 1..=u64::MAX).map(|number| limit = u32::try_from(number).unwrap_or(MOST).min(MOST))
+                }
+                "offset" => number(&value, 0..=FARTHEST_OFFSET).map(|number| offset = Some(number)),
+                "cursor" => {
+                    after = Some(value);
+                    Ok(())
+                }
+                _ => Err(("unknown_field", "is not a parameter of this list".to_owned())),
+            };
+            if let Err((code, message)) = read {
+                errors.push(FieldError::new(name.clone(), code, message));
+            }
+            seen.push(name);
+        }
+        if caller.role == Role::Client {
+            filter.client_id.clone_from(&caller.client_id); // whatever was asked for
+        }
+        if offset.is_some() && after.is_some() {
+            errors.push(FieldError::new("offset", "not_allowed", "a page begins at an offset or at a cursor"));
+        }
+        let start = match after {
+            None => Some(PageStart::Offset(offset.unwrap_or(0))),
+            Some(text) => cursor::read(&text, &filter),
+        };
+        if start.is_none() && errors.is_empty() {
+            let message =
+                "is not a cursor of this list; take it from next_cursor of the page before, with the same filters";
+            errors.push(FieldError::new("cursor", "malformed", message));
+        }
+        match start {
+            Some(start) if errors.is_empty() => Ok(Self { filter, start, limit }),
+            _ => Err(errors),
+        }
+    }
+}
+
+type Read<T> = Result<T, (&'static str, String)>;
+
+fn word<T: Copy>(text: &str, known: fn(&str) -> Option<T>, all: &[T], name: fn(T) -> &'static str) -> Read<T> {
+    known(text).ok_or_else(|| {
+        let words: Vec<_> = all.iter().map(|&word| name(word)).collect();
+        ("unknown_value", format!("must be one of {}", words.join(", ")))
+    })
+}
+
+fn client(text: &str) -> Read<String> {
+    if text.chars().count() > limits::CLIENT_ID {
+        return Err(("too_long", format!("must have at most {} characters", limits::CLIENT_ID)));
+    }
+    Ok(text.to_owned())
+}
+
+fn prefix(text: &str) -> Read<String> {
+    let upper = text.to_ascii_uppercase();
+    if upper.len() > PREFIX || !upper.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
+        return Err(("malformed", "must be the beginning of a tracking number, such as 99M-AB".to_owned()));
+    }
+    Ok(upper)
+}
+
+fn time(text: &str) -> Read<Timestamp> {
+    // A + that was not escaped arrives as a space; no RFC 3339 time holds one there.
+    let text = text.replace(' ', "+");
+    let message = "must be an RFC 3339 time with an offset, such as 2026-01-31T15:04:05Z";
+    Timestamp::parse(&text).map_err(|_| ("malformed", message.to_owned()))
+}
+
+fn number(text: &str, range: std::ops::RangeInclusive<u64>) -> Read<u64> {
+    let message = || match *range.end() {
+        u64::MAX => format!("must be a whole number of at least {}", range.start()),
+        end => format!("must be a whole number from {} to {end}; beyond, use cursor", range.start()),
+    };
+    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(("malformed", message()));
+    }
+    // Only digits, so what does not fit is larger than any bound.
+    let number = text.parse().unwrap_or(u64::MAX);
+    if range.contains(&number) { Ok(number) } else { Err(("out_of_range", message())) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(role: Role, parameters: &[(&str, &str)]) -> Result<Asked, Vec<(String, &'static str)>> {
+        let own = |&(name, value): &(&str, &str)| (name.to_owned(), value.to_owned());
+        let caller = Caller { sub: "someone".to_owned(), role, client_id: Some("c1".to_owned()) };
+        Asked::read(parameters.iter().map(own).collect(), &caller)
+            .map_err(|errors| errors.into_iter().map(|error| (error.field, error.code)).collect())
+    }
+
+    #[test]
+    fn a_limit_above_the_bound_becomes_the_bound_and_a_bad_one_is_refused() {
+        let limit = |text| read(Role::Admin, &[("limit", text)]).map(|asked| asked.limit);
+        assert_eq!(limit("7"), Ok(7));
+        for large in ["100", "101", "5000000000", "99999999999999999999999"] {
+            assert_eq!(limit(large), Ok(100), "{large}");
+        }
+        for bad in ["0", "-1", "ten", "1.5", " 1"] {
+            assert!(limit(bad).is_err(), "{bad}");
+        }
+        assert_eq!(read(Role::Admin, &[]).map(|asked| asked.limit), Ok(DEFAULT_LIMIT));
+    }
+
+    #[test]
+    fn every_bad_parameter_is_named_at_once() {
+        let errors = read(
+            Role::Admin,
+            &[
+                ("status", "lost"),
+                ("service_type", "soon"),
+                ("search", "99M_%"),
+                ("created_from", "yesterday"),
+                ("offset", "100001"),
+                ("stauts", "created"),
+                ("limit", "x"),
+                ("limit", "5"),
+            ],
+        );
+        let expected = [
+            ("status", "unknown_value"),
+            ("service_type", "unknown_value"),
+            ("search", "malformed"),
+            ("created_from", "malformed"),
+            ("offset", "out_of_range"),
+            ("stauts", "unknown_field"),
+            ("limit", "malformed"),
+            ("limit", "not_allowed"),
+        ];
+        assert_eq!(errors, Err(expected.map(|(field, code)| (field.to_owned(), code)).to_vec()));
+        let both = read(Role::Admin, &[("offset", "1"), ("cursor", "x")]);
+        assert_eq!(both, Err(vec![("offset".to_owned(), "not_allowed")]));
+    }
+
+    #[test]
+    fn a_client_is_held_to_its_own_shipments() {
+        let asked = |role| read(role, &[("client_id", "c2")]).expect("valid").filter.client_id;
+        assert_eq!(asked(Role::Client).as_deref(), Some("c1"));
+        assert_eq!(asked(Role::Admin).as_deref(), Some("c2"));
+        assert_eq!(read(Role::Admin, &[]).expect("valid").filter.client_id, None);
+    }
+
+    #[test]
+    fn an_offset_whose_plus_was_not_escaped_is_understood() {
+        let filter = read(Role::Admin, &[("created_from", "2025-01-01T01:00:00 01:00")]).expect("valid").filter;
+        assert_eq!(filter.created_from, Timestamp::parse("2025-01-01T00:00:00Z").ok());
+    }
+}

@@ -1,0 +1,12 @@
+//! What callers read: out of the store, which is a projection of the log, and for an event that it does not know out of how far
+//! the processor has come.
+
+mod cursor;
+mod event;
+mod list;
+mod shipment;
+mod view;
+
+pub(crate) use event::get_event;
+pub(crate) use list::list_shipments;
+pub(crate) use shipment::get_shipment;

@@ -1,0 +1,31 @@
+//! `GET /shipments/{tracking_number}`.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use shared::shipment::TrackingNumber;
+
+use super::view::Whole;
+use crate::authenticate::Caller;
+use crate::authorize::Action;
+use crate::error::{Code, Problem};
+use crate::request::{self, PathPart};
+use crate::router::Edge;
+
+/// `GET /shipments/{tracking_number}`.
+pub(crate) async fn get_shipment(
+    State(edge): State<Edge>,
+    caller: Caller,
+    PathPart(number): PathPart,
+) -> Result<Response, Problem> {
+    caller.require(Action::ReadShipments)?;
+    let number: TrackingNumber =
+        number.parse().map_err(|error| Problem::field("tracking_number", "malformed", format!("{error}")))?;
+    let Some(shipment) = edge.ports.store.shipment(number).await? else {
+        return Err(Problem::new(Code::NotFound, "There is no shipment with this tracking number"));
+    };
+    if !caller.may_see(Some(shipment.created.client_id())) {
+        return Err(Problem::new(Code::Forbidden, "The shipment belongs to another client"));
+    }
+    Ok(request::answer(StatusCode::OK, &Whole::of(&shipment)))
+}

@@ -1,0 +1,231 @@
+//! What every request passes through: it is given a trace and a deadline, it waits for no memory that is not there, and
+//! its answer is counted, logged when it failed, and written in the one shape when it is an error.
+
+use std::time::{Duration, Instant};
+
+use axum::body::Body;
+use axum::extract::{FromRequestParts, MatchedPath, Path, Query, Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde_json::Value;
+use shared::telemetry::TraceContext;
+use tokio::sync::SemaphorePermit;
+
+use crate::error::{Code, Problem};
+use crate::router::Edge;
+
+/// Largest body (contract section 4): a batch of 1,000 events of 1,000 bytes.
+pub(crate) const BODY_BYTES: usize = 1024 * 1024;
+/// Largest body of a log-in or a new user: three short texts.
+pub(crate) const LOGIN_BODY_BYTES: usize = 4 * 1024;
+/// Bodies in flight at a time. Parsed, an ill-meant one takes sixteen times its size: half a gibibyte at the very worst.
+pub(crate) const IN_FLIGHT_BYTES: usize = 32 * 1024 * 1024;
+/// What a request without a body counts for, so that [`IN_FLIGHT_BYTES`] bounds the number of requests too (8,192).
+const REQUEST_BYTES: usize = 4 * 1024;
+/// Longest time that a body may take: 1 MiB at 1 Mbit/s.
+const BODY_DEADLINE: Duration = Duration::from_secs(10);
+/// Longest time that an answer may take: the longest `Prefer: wait` after the longest append, and a little.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(45);
+
+/// The outermost layer.
+pub(crate) async fn pass(State(edge): State<Edge>, mut request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let traceparent = request.headers().get("traceparent").and_then(|value| value.to_str().ok());
+    let trace = TraceContext::continued(traceparent);
+    request.extensions_mut().insert(trace);
+    let (method, uri) = (request.method().clone(), request.uri().clone());
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let route = route.as_ref().map_or("unmatched", MatchedPath::as_str);
+
+    let mut response = match admit(&edge, route, &request) {
+        Ok(_held) => match tokio::time::timeout(ANSWER_DEADLINE, next.run(request)).await {
+            Ok(response) => response,
+            Err(_) => Problem::unavailable("The answer took too long; try again", "deadline").into_response(),
+        },
+        Err(problem) => problem.into_response(),
+    };
+    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+        problem.render(&mut response, &trace, edge.now(), uri.path());
+        log(&problem, &trace, &method, &uri);
+    }
+    if let Ok(value) = HeaderValue::from_str(&trace.traceparent()) {
+        response.headers_mut().insert("traceparent", value);
+    }
+    edge.metrics.answered(&method, route, response.status(), started.elapsed());
+    response
+}
+
+/// Holds the memory that the request may need until it is answered.
+fn admit<'a>(edge: &'a Edge, route: &str, request: &Request) -> Result<Option<SemaphorePermit<'a>>, Problem> {
+    if matches!(route, "/livez" | "/readyz" | "/health" | "/metrics") {
+        return Ok(None); // whoever watches us must see that we are busy
+    }
+    let length = match content_length(request.headers()) {
+        None if request.headers().contains_key(header::TRANSFER_ENCODING) => BODY_BYTES,
+        length => length.unwrap_or(0).clamp(REQUEST_BYTES, BODY_BYTES),
+    };
+    let held = u32::try_from(length).ok().and_then(|length| edge.memory.try_acquire_many(length).ok());
+    held.map(Some).ok_or_else(|| Problem::unavailable("Too many requests at once; try again", "no memory to spare"))
+}
+
+fn content_length(headers: &HeaderMap) -> Option<usize> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// Failures of our own or of a dependency are told to the operator, once; a caller's mistake is the caller's affair.
+fn log(problem: &Problem, trace: &TraceContext, method: &Method, uri: &Uri) {
+    let (error, detail, path) = (problem.code().word(), problem.detail(), uri.path());
+    let (cause, trace_id) = (problem.cause().unwrap_or_default(), trace.trace_id());
+    match problem.code() {
+        Code::InternalError => tracing::error!(trace_id, %method, path, error, cause, "a request failed"),
+        Code::ServiceUnavailable => tracing::warn!(trace_id, %method, path, error, cause, "a request was put off"),
+        _ => tracing::debug!(trace_id, %method, path, error, detail, "a request was refused"),
+    }
+}
+
+/// The answer to a request whose handler panicked.
+pub(crate) fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {
+    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    Problem::internal(format!("panic: {}", text.unwrap_or("without a text"))).into_response()
+}
+
+/// The answer where no route is.
+pub(crate) async fn not_found() -> Problem {
+    Problem::new(Code::NotFound, "There is nothing at this path")
+}
+
+/// The answer where a route has no such method; the router adds `Allow`.
+pub(crate) async fn method_not_allowed() -> Problem {
+    Problem::new(Code::MethodNotAllowed, "This path does not have that method; the header Allow names those it has")
+}
+
+/// The trace that the request belongs to.
+#[derive(Clone, Copy)]
+pub(crate) struct Trace(pub(crate) TraceContext);
+
+impl FromRequestParts<Edge> for Trace {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Edge) -> Result<Self, Problem> {
+        let trace = parts.extensions.get::<TraceContext>().copied();
+        trace.map(Self).ok_or_else(|| Problem::internal("the request passed no layer"))
+    }
+}
+
+/// The one variable part of a path, unescaped.
+pub(crate) struct PathPart(pub(crate) String);
+
+impl FromRequestParts<Edge> for PathPart {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, edge: &Edge) -> Result<Self, Problem> {
+        match Path::from_request_parts(parts, edge).await {
+            Ok(Path(part)) => Ok(Self(part)),
+            Err(_) => Err(Problem::new(Code::NotFound, "The path is not UTF-8")),
+        }
+    }
+}
+
+/// The parameters of the query string, unescaped, in their order.
+pub(crate) struct Parameters(pub(crate) Vec<(String, String)>);
+
+impl FromRequestParts<Edge> for Parameters {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, edge: &Edge) -> Result<Self, Problem> {
+        match Query::from_request_parts(parts, edge).await {
+            Ok(Query(parameters)) => Ok(Self(parameters)),
+            Err(rejection) => Err(Problem::field("", "malformed", rejection.body_text())),
+        }
+    }
+}
+
+/// What the body of a request is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Media {
+    Json,
+    /// One JSON value a line.
+    Lines,
+    Other,
+}
+
+/// The media type that the request names.
+pub(crate) fn media(headers: &HeaderMap) -> Media {
+    let named = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = named.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    match essence.as_str() {
+        "application/json" => Media::Json,
+        "application/x-ndjson" | "application/ndjson" => Media::Lines,
+        _ if essence.starts_with("application/") && essence.ends_with("+json") => Media::Json,
+        _ => Media::Other,
+    }
+}
+
+/// The JSON body of a request, of at most `limit` bytes.
+///
+/// # Errors
+/// 415, 413, 408 or 400.
+pub(crate) async fn json(request: Request, limit: usize) -> Result<Value, Problem> {
+    if media(request.headers()) != Media::Json {
+        return Err(Problem::new(Code::UnsupportedMediaType, "The body must be JSON: Content-Type: application/json"));
+    }
+    let bytes = bytes(request, limit).await?;
+    serde_json::from_slice(&bytes).map_err(|error| not_json(&error))
+}
+
+/// 400 for what is no JSON; the text says where.
+pub(crate) fn not_json(error: &serde_json::Error) -> Problem {
+    // The parser's own text: what it expected, "at line 3 column 7". It repeats nothing of the body.
+    Problem::new(Code::InvalidJson, format!("The body is not JSON: {error}"))
+}
+
+/// The body of a request, of at most `limit` bytes.
+///
+/// # Errors
+/// 413 when it is larger, 408 when it comes too slowly, 400 when it breaks off.
+pub(crate) async fn bytes(request: Request, limit: usize) -> Result<Bytes, Problem> {
+    let too_large = || Problem::new(Code::PayloadTooLarge, format!("The body may have at most {limit} bytes"));
+    if content_length(request.headers()).is_some_and(|length| length > limit) {
+        return Err(too_large());
+    }
+    let body: Limited<Body> = Limited::new(request.into_body(), limit);
+    match tokio::time::timeout(BODY_DEADLINE, body.collect()).await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+        Ok(Err(_)) => Err(Problem::new(Code::InvalidJson, "The body broke off")),
+        Err(_) => {
+            let seconds = BODY_DEADLINE.as_secs();
+            Err(Problem::new(Code::RequestTimeout, format!("The body did not arrive within {seconds} seconds")))
+        }
+    }
+}
+
+/// An answer of JSON.
+pub(crate) fn answer(status: StatusCode, body: &impl serde::Serialize) -> Response {
+    let json = serde_json::to_vec(body).expect("our own answers are JSON");
+    (status, [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], json).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_media_type_counts_and_its_parameters_do_not() {
+        let of = |value: &'static str| {
+            media(&HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(value))]))
+        };
+        assert_eq!(of("application/json"), Media::Json);
+        assert_eq!(of("Application/JSON; charset=utf-8"), Media::Json);
+        assert_eq!(of("application/cloudevents+json"), Media::Json);
+        assert_eq!(of("application/x-ndjson"), Media::Lines);
+        for other in ["text/plain", "application/x-www-form-urlencoded", "json", ""] {
+            assert_eq!(of(other), Media::Other, "{other}");
+        }
+        assert_eq!(media(&HeaderMap::new()), Media::Other);
+    }
+}

@@ -1,0 +1,122 @@
+//! All routes on one page, and what every handler is given.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{MethodRouter, get, post};
+use prometheus::Registry;
+use shared::clock::Clock;
+use shared::number_lease::TrackingNumbers;
+use shared::shipment::Timestamp;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::authenticate::{self, Passwords, Tokens};
+use crate::config::Config;
+use crate::health::{self, Health};
+use crate::metrics::{self, Metrics};
+use crate::request::IN_FLIGHT_BYTES;
+use crate::{Ports, publish, query, request};
+
+/// What every handler is given. Clones are the same edge.
+#[derive(Clone)]
+pub(crate) struct Edge(Arc<Parts>);
+
+pub(crate) struct Parts {
+    pub(crate) config: Config,
+    pub(crate) ports: Ports,
+    pub(crate) tokens: Tokens,
+    pub(crate) passwords: Passwords,
+    pub(crate) numbers: TrackingNumbers,
+    pub(crate) health: Health,
+    pub(crate) metrics: Metrics,
+    /// The memory that requests in flight may still take, in bytes.
+    pub(crate) memory: Semaphore,
+    pub(crate) stop: CancellationToken,
+    clock: Clock,
+}
+
+impl Edge {
+    fn new(
+        config: Config,
+        ports: Ports,
+        clock: Clock,
+        registry: &Registry,
+        stop: CancellationToken,
+    ) -> Result<Self, prometheus::Error> {
+        Ok(Self(Arc::new(Parts {
+            tokens: Tokens::new(&config.jwt_secret),
+            passwords: Passwords::default(),
+            numbers: TrackingNumbers::new(ports.leases.clone()),
+            health: Health::default(),
+            metrics: Metrics::new(registry)?,
+            memory: Semaphore::new(IN_FLIGHT_BYTES),
+            config,
+            ports,
+            stop,
+            clock,
+        })))
+    }
+
+    /// What time it is.
+    pub(crate) fn now(&self) -> Timestamp {
+        (self.clock)()
+    }
+}
+
+impl Deref for Edge {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+/// All routes, ready to be served or to be called in a test. The metrics are registered on `registry`, and `/metrics` shows all that is
+/// registered there. `/readyz` turns false when `stop` is cancelled.
+///
+/// # Errors
+/// A metric of one of our names is registered there already: give each router its own registry.
+pub fn router(
+    config: Config,
+    ports: Ports,
+    clock: Clock,
+    registry: &Registry,
+    stop: CancellationToken,
+) -> Result<Router, prometheus::Error> {
+    let edge = Edge::new(config, ports, clock, registry, stop)?;
+    Ok(wrapped(routes(), &edge).with_state(edge))
+}
+
+/// The page of routes. Those of the API are served under `/v1` too.
+fn routes() -> Router<Edge> {
+    let operator: [(&str, MethodRouter<Edge>); 4] = [
+        ("/health", get(health::health)),
+        ("/livez", get(health::live)),
+        ("/readyz", get(health::ready)),
+        ("/metrics", get(metrics::show)),
+    ];
+    let api: [(&str, MethodRouter<Edge>); 7] = [
+        ("/auth/login", post(authenticate::log_in)),
+        ("/auth/users", get(authenticate::list_users).post(authenticate::add_user)),
+        ("/shipments", get(query::list_shipments).post(publish::post_shipment)),
+        ("/shipments/{tracking_number}", get(query::get_shipment)),
+        ("/events", post(publish::post_event)),
+        ("/events/batch", post(publish::post_batch)),
+        ("/events/{event_id}", get(query::get_event)),
+    ];
+    let mut router = Router::new();
+    for (path, methods) in operator.into_iter().chain(api) {
+        router = router.route(path, methods.clone()).route(&format!("/v1{path}"), methods);
+    }
+    router.fallback(request::not_found).method_not_allowed_fallback(request::method_not_allowed)
+}
+
+/// What every request passes through, from the inside out.
+fn wrapped(routes: Router<Edge>, edge: &Edge) -> Router<Edge> {
+    let panics = CatchPanicLayer::custom(request::panicked);
+    routes.layer(panics).layer(from_fn_with_state(edge.clone(), request::pass))
+}

@@ -1,0 +1,101 @@
+//! Connections: how many, how long they may take to say something, and how they end.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use shared::event_log::EventAppender;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Most connections at a time. One more waits in the system's backlog; an idle one costs about 10 KB.
+const CONNECTIONS: usize = 8_192;
+/// Longest time for the head of a request, and for a connection to lie idle between two.
+const HEAD_DEADLINE: Duration = Duration::from_secs(30);
+/// Largest head of a request, in bytes: a token of 4 KiB and as much again.
+const HEAD_BYTES: usize = 16 * 1024;
+/// How long new connections are still taken after `/readyz` has turned false: those that a load balancer opened before it knew.
+const NOTICE: Duration = Duration::from_millis(500);
+/// Longest time for what is in flight at shutdown: an append takes up to 8 s. A longer `Prefer: wait` is cut off; its event is safe.
+const DRAIN: Duration = Duration::from_secs(12);
+/// How long to wait when no connection can be taken (no file descriptor left, say).
+const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
+
+/// Serves `router` on `listener` until `stop` is cancelled. Then `/readyz` is false, new connections are taken for half a second more, what is
+/// in flight is finished within twelve seconds, and `log` is flushed.
+///
+/// # Errors
+/// None so far: what goes wrong with one connection ends that one.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    log: Arc<dyn EventAppender>,
+    stop: CancellationToken,
+) -> std::io::Result<()> {
+    let (room, connections, closing) =
+        (Arc::new(Semaphore::new(CONNECTIONS)), TaskTracker::new(), CancellationToken::new());
+    let last_call = async {
+        stop.cancelled().await;
+        tokio::time::sleep(NOTICE).await;
+    };
+    tokio::select! {
+        () = last_call => {}
+        never = accept(&listener, &router, &room, &connections, &closing) => match never {},
+    }
+    drop(listener);
+    closing.cancel();
+    connections.close();
+    if tokio::time::timeout(DRAIN, connections.wait()).await.is_err() {
+        tracing::warn!(connections = connections.len(), "requests were still in flight at the end of the shutdown");
+    }
+    log.flush().await;
+    Ok(())
+}
+
+async fn accept(
+    listener: &TcpListener,
+    router: &Router,
+    room: &Arc<Semaphore>,
+    connections: &TaskTracker,
+    closing: &CancellationToken,
+) -> Infallible {
+    loop {
+        let held = room.clone().acquire_owned().await.expect("the semaphore is never closed");
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                connections.spawn(connection(stream, router.clone(), closing.clone(), held));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be taken");
+                tokio::time::sleep(ACCEPT_AGAIN).await;
+            }
+        }
+    }
+}
+
+async fn connection(stream: TcpStream, router: Router, closing: CancellationToken, held: OwnedSemaphorePermit) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "answers may be delayed by Nagle's algorithm");
+    }
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(HEAD_DEADLINE).max_header_size(HEAD_BYTES);
+    let serving = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let mut serving = std::pin::pin!(serving);
+    let ended = tokio::select! {
+        ended = serving.as_mut() => ended,
+        () = closing.cancelled() => {
+            serving.as_mut().graceful_shutdown();
+            serving.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection broke"); // the caller's end, or its silence
+    }
+    drop(held);
+}

@@ -1,0 +1,207 @@
+//! What callers send, read and judged field by field: everything that is wrong is reported at once. The forms are the ones of the
+//! domain, which the processor reads records with too; here stands only what the edge asks for besides.
+
+mod batch;
+
+use serde_json::Value;
+use shared::shipment::form::Form;
+use shared::shipment::{EventBody, FieldError, Policy, ShipmentBody, Timestamp, UnknownFields, limits};
+use shared::user_store::Role;
+
+pub(crate) use batch::{BatchItem, items};
+
+use crate::authenticate::{Caller, PASSWORD_BYTES, PASSWORD_CHARACTERS};
+use crate::error::{Code, Problem};
+
+/// Longest user name, in characters: an e-mail address has room in it as far as people have them.
+const USERNAME: usize = 64;
+
+/// The body of one event.
+///
+/// # Errors
+/// Every bad field.
+pub(crate) fn event(value: Value, now: Timestamp) -> Result<EventBody, Vec<FieldError>> {
+    // Looked at before the form takes the value, so that it is reported along with whatever else is wrong.
+    let timestamp = value.get("timestamp").and_then(Value::as_str).and_then(|text| Timestamp::parse(text).ok());
+    let ahead = timestamp.is_some_and(|timestamp| timestamp > now.plus(limits::CLOCK_AHEAD));
+    let body = EventBody::from_json(value, UnknownFields::Refuse);
+    if !ahead {
+        return body;
+    }
+    let mut errors = body.err().unwrap_or_default();
+    let minutes = limits::CLOCK_AHEAD.as_secs() / 60;
+    let message = format!("must not be more than {minutes} minutes in the future");
+    errors.push(FieldError::new("timestamp", "in_future", message));
+    Err(errors)
+}
+
+/// The body of a registration. Its `client_id` is set: a client's own, or the one that an admin named.
+///
+/// # Errors
+/// 400 with every bad field; 403 when all that is wrong is that a client names another client.
+pub(crate) fn shipment(value: Value, caller: &Caller) -> Result<ShipmentBody, Problem> {
+    let mut more = Vec::new();
+    let named = value.get("client_id").filter(|named| !named.is_null());
+    let foreign = match (caller.role, named) {
+        (Role::Client, Some(named)) => named.as_str() != caller.client_id.as_deref(),
+        (Role::Client, None) => false,
+        (Role::Admin | Role::Source, named) => {
+            if named.is_none() && value.is_object() {
+                more.push(FieldError::new("client_id", "required", "is required: whose shipment is it?"));
+            }
+            false
+        }
+    };
+    if value.get("transition_policy").and_then(Value::as_str) == Some(Policy::Field.as_str()) {
+        more.push(FieldError::new("transition_policy", "not_allowed", "field is not available yet; strict is"));
+    }
+    let body = ShipmentBody::from_json(value, UnknownFields::Refuse);
+    let not_yours = || FieldError::new("client_id", "not_allowed", "must be the caller's own, or absent");
+    match body {
+        Ok(mut body) if more.is_empty() && !foreign => {
+            if caller.role == Role::Client {
+                body.client_id.clone_from(&caller.client_id);
+            }
+            Ok(body)
+        }
+        Ok(_) if more.is_empty() => {
+            let detail = "A client registers shipments of its own only";
+            Err(Problem::new(Code::Forbidden, detail).with_errors(vec![not_yours()]))
+        }
+        body => {
+            let mut errors = body.err().unwrap_or_default();
+            errors.append(&mut more);
+            errors.extend(foreign.then(not_yours));
+            Err(Problem::invalid(errors))
+        }
+    }
+}
+
+/// User name and password of a log-in.
+///
+/// # Errors
+/// Every bad field.
+pub(crate) fn credentials(value: Value) -> Result<(String, String), Vec<FieldError>> {
+    let mut form = Form::of(value)?;
+    let username = form.text("username", USERNAME);
+    let password = password(&mut form);
+    form.finish(UnknownFields::Refuse)?;
+    Ok((username, password))
+}
+
+fn password(form: &mut Form) -> String {
+    // Characters are never more than bytes, so the form's own limit lets no valid one through its fingers.
+    let password = form.text("password", PASSWORD_BYTES);
+    if password.len() > PASSWORD_BYTES {
+        form.error("password", "too_long", format!("must have at most {PASSWORD_BYTES} bytes"));
+    }
+    password
+}
+
+/// A user to be added. `Debug` is not derived: it holds a password.
+pub(crate) struct NewUser {
+    pub(crate) username: String,
+    pub(crate) password: String,
+    pub(crate) role: Role,
+    pub(crate) client_id: Option<String>,
+}
+
+/// The body of `POST /auth/users`.
+///
+/// # Errors
+/// Every bad field.
+pub(crate) fn new_user(value: Value) -> Result<NewUser, Vec<FieldError>> {
+    let mut form = Form::of(value)?;
+    let username = form.text("username", USERNAME);
+    let allowed = |character: char| character.is_alphanumeric() || matches!(character, '_' | '-' | '.' | '@' | '+');
+    if !username.chars().all(allowed) {
+        form.error("username", "malformed", "must consist of letters, digits, _ - . @ and +");
+    }
+    let password = password(&mut form);
+    if !password.is_empty() && password.chars().count() < PASSWORD_CHARACTERS {
+        form.error("password", "too_short", format!("must have at least {PASSWORD_CHARACTERS} characters"));
+    }
+    let present = form.has("role");
+    let role = form.optional_word("role", Role::ALL, Role::as_str);
+    if !present {
+        form.error("role", "required", "is required");
+    }
+    let client_id = form.optional_text("client_id", limits::CLIENT_ID);
+    if role == Some(Role::Client) && client_id.is_none() {
+        form.error("client_id", "required", "is required for the role client");
+    }
+    form.finish(UnknownFields::Refuse)?;
+    Ok(NewUser { username, password, role: role.unwrap_or(Role::Source), client_id })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn caller(role: Role, client_id: Option<&str>) -> Caller {
+        Caller { sub: "someone".to_owned(), role, client_id: client_id.map(str::to_owned) }
+    }
+
+    fn fields(errors: &[FieldError]) -> Vec<(&str, &str)> {
+        errors.iter().map(|error| (error.field.as_str(), error.code)).collect()
+    }
+
+    #[test]
+    fn a_source_s_clock_may_be_five_minutes_ahead_and_no_more() {
+        let now = Timestamp::parse("2025-02-12T15:00:00Z").expect("valid");
+        let at = |time: &str| json!({"tracking_number": "99M-ABC12345", "status": "picked_up", "source": "app", "timestamp": time});
+        assert!(event(at("2025-02-12T15:05:00Z"), now).is_ok());
+        assert!(event(at("1999-02-12T15:05:00Z"), now).is_ok(), "late is not wrong");
+        let errors = event(at("2025-02-12T15:05:00.001Z"), now).expect_err("ahead");
+        assert_eq!(fields(&errors), [("timestamp", "in_future")]);
+        let mut worse = at("2025-02-12T16:05:00Z");
+        worse["status"] = json!("lost");
+        let errors = event(worse, now).expect_err("both");
+        assert_eq!(fields(&errors), [("status", "unknown_value"), ("timestamp", "in_future")]);
+    }
+
+    fn registration() -> Value {
+        json!({"origin_address": "a", "origin_lat": 1, "origin_lng": 1, "destination_address": "b",
+            "destination_lat": 0, "destination_lng": 0, "weight_kg": 1, "length_cm": 1, "width_cm": 1, "height_cm": 1,
+            "content_description": "c"})
+    }
+
+    #[test]
+    fn a_shipment_is_the_client_s_own_and_an_admin_says_whose() {
+        let (ana, admin) = (caller(Role::Client, Some("c1")), caller(Role::Admin, None));
+        assert_eq!(shipment(registration(), &ana).expect("valid").client_id.as_deref(), Some("c1"));
+        let problem = shipment(registration(), &admin).expect_err("whose?");
+        assert_eq!(problem.code(), Code::ValidationError);
+        let mut named = registration();
+        named["client_id"] = json!("c2");
+        assert_eq!(shipment(named.clone(), &admin).expect("valid").client_id.as_deref(), Some("c2"));
+        assert_eq!(shipment(named.clone(), &ana).expect_err("not hers").code(), Code::Forbidden);
+        named["weight_kg"] = json!(0);
+        named["transition_policy"] = json!("field");
+        let problem = shipment(named, &ana).expect_err("three things");
+        assert_eq!(
+            (problem.code(), problem.detail()),
+            (Code::ValidationError, "3 fields are invalid; errors names them")
+        );
+    }
+
+    #[test]
+    fn a_user_has_a_role_and_a_client_has_a_client_id() {
+        let body = |change: fn(&mut Value)| {
+            let mut value =
+                json!({"username": "zoë@x.mx", "password": "a long one", "role": "client", "client_id": "c"});
+            change(&mut value);
+            new_user(value).err().unwrap_or_default()
+        };
+        assert_eq!(fields(&body(|_| ())), []);
+        assert_eq!(fields(&body(|user| user["client_id"] = json!(null))), [("client_id", "required")]);
+        assert_eq!(fields(&body(|user| user["role"] = json!("root"))), [("role", "unknown_value")]);
+        assert_eq!(fields(&body(|user| user["role"] = json!(null))), [("role", "required")]);
+        assert_eq!(fields(&body(|user| user["password"] = json!("short"))), [("password", "too_short")]);
+        assert_eq!(fields(&body(|user| user["password"] = json!("é".repeat(37)))), [("password", "too_long")]);
+        assert_eq!(fields(&body(|user| user["username"] = json!("a b"))), [("username", "malformed")]);
+        assert_eq!(fields(&body(|user| user["api_key"] = json!("k"))), [("api_key", "unknown_field")]);
+    }
+}

@@ -6,14 +6,12 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
+use prometheus::{HistogramVec, IntCounterVec};
+use shared::metrics::{MetricError, MetricRegistry};
 use shared::shipment::ServiceType;
 
 use crate::error::Problem;
 use crate::router::Edge;
-
-/// Bounds of the request durations, in seconds: from a refusal to the longest `Prefer: wait`.
-const SECONDS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
 /// What the dedup window said about an event before it was published.
 #[derive(Clone, Copy, Debug)]
@@ -28,7 +26,7 @@ pub(crate) enum WindowResult {
 
 /// The edge's metrics.
 pub(crate) struct Metrics {
-    registry: Registry,
+    registry: MetricRegistry,
     requests: IntCounterVec,
     durations: HistogramVec,
     dedup: IntCounterVec,
@@ -36,27 +34,32 @@ pub(crate) struct Metrics {
 }
 
 impl Metrics {
-    /// Registers the metrics on `registry`.
-    pub(crate) fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let requests = Opts::new("shipping_http_requests_total", "Requests that were answered");
-        let durations = HistogramOpts::new("shipping_http_request_duration_seconds", "From a request to its answer");
-        let dedup = Opts::new("shipping_events_dedup_total", "What the dedup window said about events");
-        let shipments = Opts::new("shipping_shipments_created_total", "Shipments that were registered");
-        let build = Opts::new("shipping_build_info", "1, labelled with what runs");
+    /// The metrics on `registry`.
+    pub(crate) fn new(registry: &MetricRegistry) -> Result<Self, MetricError> {
+        registry.build_info("ingest-service")?;
         let metrics = Self {
             registry: registry.clone(),
-            requests: IntCounterVec::new(requests, &["method", "url", "code"])?,
-            durations: HistogramVec::new(durations.buckets(SECONDS.to_vec()), &["method", "url"])?,
-            dedup: IntCounterVec::new(dedup, &["result"])?,
-            shipments: IntCounterVec::new(shipments, &["service_type"])?,
+            requests: registry.counter(
+                "shipping_http_requests_total",
+                "Requests that were answered",
+                &["method", "url", "code"],
+            )?,
+            durations: registry.seconds(
+                "shipping_http_request_duration_seconds",
+                "From the head of a request to its answer",
+                &["method", "url"],
+            )?,
+            dedup: registry.counter(
+                "shipping_events_dedup_total",
+                "Events by whether they had been seen before, where that was found out",
+                &["result"],
+            )?,
+            shipments: registry.counter(
+                "shipping_shipments_created_total",
+                "Shipments that were registered",
+                &["service_type"],
+            )?,
         };
-        let build = IntGaugeVec::new(build, &["service", "version"])?;
-        registry.register(Box::new(metrics.requests.clone()))?;
-        registry.register(Box::new(metrics.durations.clone()))?;
-        registry.register(Box::new(metrics.dedup.clone()))?;
-        registry.register(Box::new(metrics.shipments.clone()))?;
-        registry.register(Box::new(build.clone()))?;
-        build.with_label_values(&["ingest-service", env!("CARGO_PKG_VERSION")]).set(1);
         // All of them are there from the beginning, so that a rate over the first one is right.
         for result in [WindowResult::Duplicate, WindowResult::Unknown, WindowResult::Unavailable] {
             metrics.window(result, 0);
@@ -101,6 +104,6 @@ impl Metrics {
 
 /// `GET /metrics`: everything on the registry, in Prometheus' text form.
 pub(crate) async fn show(State(edge): State<Edge>) -> Result<Response, Problem> {
-    let text = TextEncoder::new().encode_to_string(&edge.metrics.registry.gather()).map_err(Problem::internal)?;
+    let text = edge.metrics.registry.text().map_err(Problem::internal)?;
     Ok(([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response())
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use axum::body::Body;
 use axum::extract::{FromRequestParts, MatchedPath, Path, Query, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -14,6 +14,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::Value;
 use shared::telemetry::TraceContext;
 use tokio::sync::SemaphorePermit;
+use tracing::Instrument;
 
 use crate::error::{Code, Problem};
 use crate::router::Edge;
@@ -41,8 +42,12 @@ pub(crate) async fn pass(State(edge): State<Edge>, mut request: Request, next: N
     let route = request.extensions().get::<MatchedPath>().cloned();
     let route = route.as_ref().map_or("unmatched", MatchedPath::as_str);
 
+    // What is logged on the way carries the trace, and an exporter gets the span.
+    let span = tracing::info_span!("request", trace_id = trace.trace_id(), %method, url = route);
+    trace.adopt(&span);
+
     let mut response = match admit(&edge, route, &request) {
-        Ok(_held) => match tokio::time::timeout(ANSWER_DEADLINE, next.run(request)).await {
+        Ok(_held) => match tokio::time::timeout(ANSWER_DEADLINE, next.run(request).instrument(span.clone())).await {
             Ok(response) => response,
             Err(_) => Problem::unavailable("The answer took too long; try again", "deadline").into_response(),
         },
@@ -50,7 +55,7 @@ pub(crate) async fn pass(State(edge): State<Edge>, mut request: Request, next: N
     };
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         problem.render(&mut response, &trace, edge.now(), uri.path());
-        log(&problem, &trace, &method, &uri);
+        span.in_scope(|| log(&problem, &uri));
     }
     if let Ok(value) = HeaderValue::from_str(&trace.traceparent()) {
         response.headers_mut().insert("traceparent", value);
@@ -77,13 +82,12 @@ fn content_length(headers: &HeaderMap) -> Option<usize> {
 }
 
 /// Failures of our own or of a dependency are told to the operator, once; a caller's mistake is the caller's affair.
-fn log(problem: &Problem, trace: &TraceContext, method: &Method, uri: &Uri) {
-    let (error, detail, path) = (problem.code().word(), problem.detail(), uri.path());
-    let (cause, trace_id) = (problem.cause().unwrap_or_default(), trace.trace_id());
+fn log(problem: &Problem, uri: &Uri) {
+    let (error, path, cause) = (problem.code().word(), uri.path(), problem.cause().unwrap_or_default());
     match problem.code() {
-        Code::InternalError => tracing::error!(trace_id, %method, path, error, cause, "a request failed"),
-        Code::ServiceUnavailable => tracing::warn!(trace_id, %method, path, error, cause, "a request was put off"),
-        _ => tracing::debug!(trace_id, %method, path, error, detail, "a request was refused"),
+        Code::InternalError => tracing::error!(path, error, cause, "a request failed"),
+        Code::ServiceUnavailable => tracing::warn!(path, error, cause, "a request was put off"),
+        _ => tracing::debug!(path, error, detail = problem.detail(), "a request was refused"),
     }
 }
 

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, get, post};
-use prometheus::Registry;
 use shared::clock::Clock;
+use shared::metrics::{MetricError, MetricRegistry};
 use shared::number_lease::TrackingNumbers;
 use shared::shipment::Timestamp;
 use tokio::sync::Semaphore;
@@ -44,9 +44,9 @@ impl Edge {
         config: Config,
         ports: Ports,
         clock: Clock,
-        registry: &Registry,
+        registry: &MetricRegistry,
         stop: CancellationToken,
-    ) -> Result<Self, prometheus::Error> {
+    ) -> Result<Self, MetricError> {
         Ok(Self(Arc::new(Parts {
             tokens: Tokens::new(&config.jwt_secret),
             passwords: Passwords::default(),
@@ -75,18 +75,18 @@ impl Deref for Edge {
     }
 }
 
-/// All routes, ready to be served or to be called in a test. The metrics are registered on `registry`, and `/metrics` shows all that is
-/// registered there. `/readyz` turns false when `stop` is cancelled.
+/// All routes, ready to be served or to be called in a test. The edge counts on `registry`, and `/metrics` shows all that is counted
+/// there. `/readyz` turns false when `stop` is cancelled.
 ///
 /// # Errors
-/// A metric of one of our names is registered there already: give each router its own registry.
+/// `registry` has another metric under one of our names.
 pub fn router(
     config: Config,
     ports: Ports,
     clock: Clock,
-    registry: &Registry,
+    registry: &MetricRegistry,
     stop: CancellationToken,
-) -> Result<Router, prometheus::Error> {
+) -> Result<Router, MetricError> {
     let edge = Edge::new(config, ports, clock, registry, stop)?;
     Ok(wrapped(routes(), &edge).with_state(edge))
 }

@@ -43,8 +43,8 @@ pub(super) fn read(cursor: &str, filter: &ListFilter) -> Option<PageStart> {
 /// in the filter itself, which is made anew for every request.
 fn fingerprint(filter: &ListFilter) -> u64 {
     let ListFilter { status, client_id, service_type, prefix, created_from, created_to } = filter;
-    let text = |text: Option<&str>| text.map_or("-".to_owned(), |text| format!("{}:{text}", text.len()));
-    let time = |time: &Option<Timestamp>| time.map_or("-".to_owned(), |time| time.as_millis().to_string());
+    let text = |text: Option<&str>| text.map_or_else(|| "-".to_owned(), |text| format!("{}:{text}", text.len()));
+    let time = |time: &Option<Timestamp>| time.map_or_else(|| "-".to_owned(), |time| time.as_millis().to_string());
     let members = [
         text(status.map(|status| status.as_str())),
         text(client_id.as_deref()),

@@ -1,0 +1,1 @@
+//! What every log must do. To be written with the adapters.

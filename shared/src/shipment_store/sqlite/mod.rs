@@ -1,0 +1,103 @@
+//! The store in the embedded file.
+//!
+//! Writes are jobs of the one writer thread; each is one savepoint, so a write happens whole or not at all. States and rows are
+//! kept as the JSON of the code's own types; the columns beside it are what is searched (`shared/src/sqlite/schema_1.sql`).
+
+mod list;
+mod read;
+#[cfg(test)]
+mod tests;
+mod write;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::{
+    EventRow, KnownKey, ListFilter, Page, PageStart, RowPosition, ShipmentReader, ShipmentWriter, StateWrite,
+    StoreError, StoredShipment,
+};
+use crate::shipment::{RowId, Shipment, TrackingNumber};
+use crate::sqlite::{Database, Reader};
+
+/// Shipments and rows of an embedded file. Clones are the same store.
+#[derive(Clone, Debug)]
+pub struct SqliteStore {
+    database: Arc<Database>,
+}
+
+impl SqliteStore {
+    /// The store in `database`.
+    #[must_use]
+    pub fn new(database: Arc<Database>) -> Self {
+        Self { database }
+    }
+}
+
+#[async_trait]
+impl ShipmentWriter for SqliteStore {
+    async fn states(&self, numbers: &[TrackingNumber]) -> Result<HashMap<TrackingNumber, Shipment>, StoreError> {
+        let numbers = numbers.to_vec();
+        self.database.read(Reader::Work, move |connection| read::states(connection, &numbers)).await
+    }
+
+    async fn known_keys(&self, ids: &[RowId]) -> Result<HashMap<RowId, KnownKey>, StoreError> {
+        let ids = ids.to_vec();
+        self.database.read(Reader::Work, move |connection| read::known_keys(connection, &ids)).await
+    }
+
+    async fn rows(&self, ids: &[RowId]) -> Result<Vec<EventRow>, StoreError> {
+        let ids = ids.to_vec();
+        self.database.read(Reader::Work, move |connection| read::rows(connection, &ids)).await
+    }
+
+    async fn insert_events(&self, rows: &[EventRow]) -> Result<(), StoreError> {
+        let rows = write::encode_rows(rows);
+        self.database.write(move |connection| write::insert_events(connection, &rows)).await
+    }
+
+    async fn replace_events(&self, rows: &[EventRow]) -> Result<(), StoreError> {
+        let rows = write::encode_rows(rows);
+        self.database.write(move |connection| write::replace_events(connection, &rows)).await
+    }
+
+    async fn write_states(&self, writes: &[StateWrite]) -> Result<(), StoreError> {
+        let writes = write::encode_states(writes);
+        self.database.write(move |connection| write::write_states(connection, &writes)).await
+    }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        Ok(self.database.check_writable().await?)
+    }
+}
+
+#[async_trait]
+impl ShipmentReader for SqliteStore {
+    async fn shipment(&self, number: TrackingNumber) -> Result<Option<StoredShipment>, StoreError> {
+        self.database.read(Reader::Query, move |connection| read::shipment(connection, number)).await
+    }
+
+    async fn list(&self, filter: &ListFilter, start: PageStart, limit: u32) -> Result<Page, StoreError> {
+        let filter = filter.clone();
+        self.database.read(Reader::Query, move |connection| list::list(connection, &filter, start, limit)).await
+    }
+
+    async fn events(&self, ids: &[RowId]) -> Result<Vec<EventRow>, StoreError> {
+        let ids = ids.to_vec();
+        self.database.read(Reader::Query, move |connection| read::rows(connection, &ids)).await
+    }
+
+    async fn events_of(
+        &self,
+        number: TrackingNumber,
+        after: Option<RowPosition>,
+        limit: u32,
+    ) -> Result<Vec<EventRow>, StoreError> {
+        self.database.read(Reader::Query, move |connection| read::events_of(connection, number, after, limit)).await
+    }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        Ok(self.database.check_readable().await?)
+    }
+}

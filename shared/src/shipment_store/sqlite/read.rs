@@ -1,0 +1,88 @@
+//! Shipments by number, rows by id and by shipment.
+
+use std::collections::HashMap;
+
+use rusqlite::types::Type;
+use rusqlite::{Connection, OptionalExtension, Row};
+use serde::de::DeserializeOwned;
+
+use super::super::{EventRow, KnownKey, RowPosition, StoreError, StoredShipment};
+use crate::shipment::{LogPosition, PayloadHash, RowId, Shipment, ShipmentCreated, Terms, TrackingNumber};
+
+pub(super) fn states(
+    connection: &Connection,
+    numbers: &[TrackingNumber],
+) -> Result<HashMap<TrackingNumber, Shipment>, StoreError> {
+    let mut found = HashMap::with_capacity(numbers.len());
+    for &number in numbers {
+        if let Some(stored) = shipment(connection, number)? {
+            let terms = Terms {
+                client_id: stored.created.client_id().to_owned(),
+                policy: stored.created.policy(),
+                allow_cancel_in_transit: stored.created.allow_cancel_in_transit,
+            };
+            found.insert(number, Shipment { tracking_number: number, terms: terms.into(), state: stored.state });
+        }
+    }
+    Ok(found)
+}
+
+pub(super) fn shipment(connection: &Connection, number: TrackingNumber) -> Result<Option<StoredShipment>, StoreError> {
+    let mut statement = connection.prepare_cached("SELECT created, state FROM shipments WHERE tracking_number = ?1")?;
+    Ok(statement.query_row([number.as_str()], stored).optional()?)
+}
+
+/// Reads the columns `created` and `state`.
+pub(super) fn stored(row: &Row<'_>) -> rusqlite::Result<StoredShipment> {
+    Ok(StoredShipment { created: json::<ShipmentCreated>(row, 0)?, state: json(row, 1)? })
+}
+
+pub(super) fn known_keys(connection: &Connection, ids: &[RowId]) -> Result<HashMap<RowId, KnownKey>, StoreError> {
+    let mut statement =
+        connection.prepare_cached("SELECT epoch, offset, payload FROM status_events WHERE row_id = ?1")?;
+    let read = |row: &Row<'_>| {
+        let position = LogPosition { epoch: row.get(0)?, offset: row.get(1)? };
+        Ok(KnownKey { position, payload: PayloadHash::from_u32(row.get(2)?) })
+    };
+    let mut known = HashMap::new();
+    for &id in ids {
+        if let Some(key) = statement.query_row([id.to_string()], read).optional()? {
+            known.insert(id, key);
+        }
+    }
+    Ok(known)
+}
+
+pub(super) fn rows(connection: &Connection, ids: &[RowId]) -> Result<Vec<EventRow>, StoreError> {
+    let mut statement = connection.prepare_cached("SELECT row FROM status_events WHERE row_id = ?1")?;
+    let mut found = Vec::new();
+    for id in ids {
+        found.extend(statement.query_row([id.to_string()], |row| json(row, 0)).optional()?);
+    }
+    Ok(found)
+}
+
+pub(super) fn events_of(
+    connection: &Connection,
+    number: TrackingNumber,
+    after: Option<RowPosition>,
+    limit: u32,
+) -> Result<Vec<EventRow>, StoreError> {
+    // The row ids of a shipment are those from `<number>:` to `<number>;`.
+    let mut statement = connection.prepare_cached(
+        "SELECT row FROM status_events
+         WHERE row_id > ?1 || ':' AND row_id < ?1 || ';' AND (epoch, offset, partition) > (?2, ?3, ?4)
+         ORDER BY epoch, offset, partition LIMIT ?5",
+    )?;
+    let before_all = RowPosition { log: LogPosition { epoch: i64::MIN, offset: i64::MIN }, partition: i32::MIN };
+    let RowPosition { log, partition } = after.unwrap_or(before_all);
+    let found = statement.query_map((number.as_str(), log.epoch, log.offset, partition, limit), |row| json(row, 0))?;
+    Ok(found.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Reads a JSON column.
+fn json<T: DeserializeOwned>(row: &Row<'_>, index: usize) -> rusqlite::Result<T> {
+    let text = row.get_ref(index)?.as_bytes()?;
+    let unreadable = |error| rusqlite::Error::FromSqlConversionFailure(index, Type::Text, Box::new(error));
+    serde_json::from_slice(text).map_err(unreadable)
+}

@@ -1,0 +1,135 @@
+//! Rows and states. They are encoded on the caller's thread, so that the writer's does nothing but write.
+
+use rusqlite::Connection;
+
+use super::super::{EventRow, StateWrite, StoreError};
+use crate::shipment::{LogPosition, TrackingNumber};
+use crate::sqlite::is_refusal;
+
+/// A row of `status_events`, ready to be written.
+pub(super) struct EncodedRow {
+    id: String,
+    position: crate::shipment_store::RowPosition,
+    payload: u32,
+    json: String,
+}
+
+pub(super) fn encode_rows(rows: &[EventRow]) -> Vec<EncodedRow> {
+    let encode = |row: &EventRow| EncodedRow {
+        id: row.row_id().to_string(),
+        position: row.position,
+        payload: row.event_id.payload.as_u32(),
+        json: json(row),
+    };
+    rows.iter().map(encode).collect()
+}
+
+/// A state, ready to be written.
+pub(super) struct EncodedState {
+    tracking_number: TrackingNumber,
+    created: Option<EncodedCreation>,
+    current_status: &'static str,
+    position: LogPosition,
+    json: String,
+}
+
+struct EncodedCreation {
+    client_id: String,
+    service_type: &'static str,
+    created_at: i64,
+    json: String,
+}
+
+pub(super) fn encode_states(writes: &[StateWrite]) -> Vec<EncodedState> {
+    let encode = |write: &StateWrite| EncodedState {
+        tracking_number: write.tracking_number,
+        created: write.created.as_ref().map(|created| EncodedCreation {
+            client_id: created.client_id().to_owned(),
+            service_type: created.service_type().as_str(),
+            created_at: created.created_at.as_millis(),
+            json: json(&**created),
+        }),
+        current_status: write.state.current_status.as_str(),
+        position: write.state.position,
+        json: json(&write.state),
+    };
+    writes.iter().map(encode).collect()
+}
+
+fn json(value: &impl serde::Serialize) -> String {
+    serde_json::to_string(value).expect("our own values are JSON")
+}
+
+pub(super) fn insert_events(connection: &Connection, rows: &[EncodedRow]) -> Result<(), StoreError> {
+    put_rows(
+        connection,
+        rows,
+        "INSERT INTO status_events (row_id, epoch, offset, partition, payload, row) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+         ON CONFLICT (row_id) DO NOTHING",
+    )
+}
+
+pub(super) fn replace_events(connection: &Connection, rows: &[EncodedRow]) -> Result<(), StoreError> {
+    put_rows(
+        connection,
+        rows,
+        "INSERT INTO status_events (row_id, epoch, offset, partition, payload, row) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+         ON CONFLICT (row_id) DO UPDATE SET epoch = excluded.epoch, offset = excluded.offset,
+             partition = excluded.partition, payload = excluded.payload, row = excluded.row",
+    )
+}
+
+fn put_rows(connection: &Connection, rows: &[EncodedRow], sql: &str) -> Result<(), StoreError> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let put = |row: &EncodedRow| {
+        let (log, partition) = (row.position.log, row.position.partition);
+        statement.execute((&row.id, log.epoch, log.offset, partition, row.payload, &row.json))
+    };
+    each(rows, put)
+}
+
+pub(super) fn write_states(connection: &Connection, writes: &[EncodedState]) -> Result<(), StoreError> {
+    let mut create = connection.prepare_cached(
+        "INSERT INTO shipments (tracking_number, client_id, service_type, created_at, current_status, epoch, offset, created, state)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+         ON CONFLICT (tracking_number) DO UPDATE SET
+             current_status = excluded.current_status, epoch = excluded.epoch, offset = excluded.offset, state = excluded.state
+         WHERE (excluded.epoch, excluded.offset) > (epoch, offset)",
+    )?;
+    let mut update = connection.prepare_cached(
+        "UPDATE shipments SET current_status = ?2, epoch = ?3, offset = ?4, state = ?5
+         WHERE tracking_number = ?1 AND (?3, ?4) > (epoch, offset)",
+    )?;
+    let mut find = connection.prepare_cached("SELECT 1 FROM shipments WHERE tracking_number = ?1")?;
+    let mut missing = None;
+    each(writes, |write| {
+        let (number, status) = (write.tracking_number.as_str(), write.current_status);
+        let LogPosition { epoch, offset } = write.position;
+        if let Some(EncodedCreation { client_id, service_type, created_at, json }) = &write.created {
+            let created = (number, client_id, service_type, created_at, status, epoch, offset, json, &write.json);
+            return create.execute(created);
+        }
+        let changed = update.execute((number, status, epoch, offset, &write.json))?;
+        if changed == 0 && !find.exists([number])? {
+            missing.get_or_insert(write.tracking_number);
+        }
+        Ok(changed)
+    })?;
+    match missing {
+        None => Ok(()),
+        Some(number) => Err(StoreError::Corrupt(format!("{number} is not there"))),
+    }
+}
+
+/// Puts each item; collects those that SQLite refuses. An error undoes the whole job.
+fn each<I>(items: &[I], mut put: impl FnMut(&I) -> rusqlite::Result<usize>) -> Result<(), StoreError> {
+    let mut refused = Vec::new();
+    for (index, item) in items.iter().enumerate() {
+        match put(item) {
+            Ok(_) => {}
+            Err(error) if is_refusal(&error) => refused.push((index, error.to_string())),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    if refused.is_empty() { Ok(()) } else { Err(StoreError::Refused(refused)) }
+}

@@ -1,1 +1,0 @@
-//! The embedded file. To be written with the SQLite adapters.

@@ -168,3 +168,23 @@ fn offer_new(log: &MemoryLog, consumer: &dyn PartitionConsumer, partition: i32, 
     }
     true
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event_log::conformance::{LogUnderTest, every_promise_is_kept};
+
+    #[test]
+    fn it_keeps_every_promise_of_a_log() {
+        every_promise_is_kept(&|| {
+            let log = MemoryLog::new(5, || crate::clock::system().as_millis());
+            let (read, subscribed) = (log.clone(), log.clone());
+            LogUnderTest {
+                partitions: 5,
+                appender: Arc::new(log),
+                subscriber: Box::new(move || Box::new(MemorySubscriber(subscribed.clone()))),
+                read: Box::new(move |topic| read.records(topic)),
+            }
+        });
+    }
+}

@@ -1,1 +1,0 @@
-//! What every log must do. To be written with the adapters.

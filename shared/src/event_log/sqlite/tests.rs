@@ -5,6 +5,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
+use crate::event_log::conformance::{LogUnderTest, every_promise_is_kept};
 use crate::event_log::{EventSubscriber, Header, Offer, PartitionConsumer};
 
 fn open(path: &Path) -> SqliteLog {
@@ -93,6 +94,25 @@ async fn take(log: &SqliteLog, taker: Arc<Taker>, count: usize) {
     stop.cancel();
     run.await.expect("no panic").expect("ended well");
     assert_eq!(taker.revoked.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn it_keeps_every_promise_of_a_log() {
+    every_promise_is_kept(&|| {
+        let directory = tempfile::tempdir().expect("a directory");
+        let log = open(&directory.path().join("rastro.sqlite"));
+        let (read, subscribed) = (log.clone(), log.clone());
+        let all = ReadLimit { records: i64::MAX, bytes: usize::MAX };
+        LogUnderTest {
+            partitions: 1,
+            appender: Arc::new(log),
+            subscriber: Box::new(move || Box::new(subscribed.subscriber())),
+            read: Box::new(move |topic| {
+                assert!(directory.path().exists(), "the file lives as long as the log");
+                read.read(topic, 0, all).expect("reads")
+            }),
+        }
+    });
 }
 
 #[tokio::test]

@@ -1,0 +1,297 @@
+//! An edge on memory adapters, and the smallest processor that there can be.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderMap, Request, StatusCode, header};
+use http_body_util::BodyExt;
+use ingest_service::{Config, Ports, SEEDED_USERS, hash_password};
+use serde_json::{Value, json};
+use shared::applied::in_process::AppliedPositions;
+use shared::dedup_window::memory::MemoryWindow;
+use shared::dedup_window::{Decided, DedupWindow};
+use shared::event_log::memory::MemoryLog;
+use shared::event_log::{LogRecord, Position, Topic};
+use shared::metrics::MetricRegistry;
+use shared::number_lease::memory::MemoryLeases;
+use shared::settings::Environment;
+use shared::shipment::transition::IdentifiedEvent;
+use shared::shipment::{Event, LogPosition, Outcome, Timestamp, judge, record};
+use shared::shipment_store::memory::MemoryStore;
+use shared::shipment_store::{EventRow, RowPosition, ShipmentWriter, StateWrite};
+use shared::user_store::memory::MemoryUsers;
+use shared::user_store::{Role, User, UserStore};
+use tokio::sync::OnceCell;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+
+pub(crate) const SECRET: &str = "a-secret-that-must-never-be-shown-anywhere";
+pub(crate) const ADMIN: &str = "admin_user";
+pub(crate) const CLIENT: &str = "client_user_001";
+pub(crate) const OTHER_CLIENT: &str = "client_user_002";
+pub(crate) const DRIVER: &str = "driver_user_001";
+
+/// 2025-06-15T15:06:40Z, in every test.
+pub(crate) fn now() -> Timestamp {
+    Timestamp::from_millis(1_750_000_000_000)
+}
+
+/// An answer.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) text: String,
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or(Value::Null)
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// Status and `error`.
+    pub(crate) fn failure(&self) -> (u16, String) {
+        (self.status.as_u16(), self.json()["error"].as_str().unwrap_or_default().to_owned())
+    }
+
+    /// The named fields with their codes.
+    pub(crate) fn fields(&self) -> Vec<(String, String)> {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let errors = self.json()["errors"].as_array().cloned().unwrap_or_default();
+        errors.iter().map(|error| (text(&error["field"]), text(&error["code"]))).collect()
+    }
+}
+
+/// The edge and everything around it.
+pub(crate) struct World {
+    pub(crate) log: MemoryLog,
+    pub(crate) store: Arc<MemoryStore>,
+    pub(crate) window: Arc<MemoryWindow>,
+    pub(crate) applied: Arc<AppliedPositions>,
+    pub(crate) users: Arc<MemoryUsers>,
+    pub(crate) registry: MetricRegistry,
+    pub(crate) stop: CancellationToken,
+    pub(crate) router: Router,
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        Self::with(|_| ()).await
+    }
+
+    /// A world in which some ports are replaced.
+    pub(crate) async fn with(replace: impl FnOnce(&mut Ports)) -> Self {
+        let log = MemoryLog::new(4, || now().as_millis());
+        let (store, applied) = (Arc::new(MemoryStore::default()), Arc::new(AppliedPositions::default()));
+        let window = Arc::new(MemoryWindow::new(Duration::from_secs(3600)));
+        let users = Arc::new(MemoryUsers::default());
+        add_users(&users).await;
+        let mut ports = Ports {
+            log: Arc::new(log.clone()),
+            store: store.clone(),
+            window: window.clone(),
+            applied: applied.clone(),
+            users: users.clone(),
+            leases: Arc::new(MemoryLeases::new().expect("randomness")),
+        };
+        replace(&mut ports);
+        let environment = Environment::of(&[("JWT_SECRET", SECRET), ("MAX_BATCH", "20")]);
+        let config = Config::from_environment(&environment).expect("valid");
+        let (registry, stop) = (MetricRegistry::default(), CancellationToken::new());
+        let router = ingest_service::router(config, ports, now, &registry, stop.clone()).expect("a new registry");
+        Self { log, store, window, applied, users, registry, stop, router }
+    }
+
+    /// Sends a request as it is.
+    pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
+        let response = self.router.clone().oneshot(request).await.expect("the router is infallible");
+        let (parts, body) = response.into_parts();
+        let bytes = body.collect().await.expect("a whole body").to_bytes();
+        let text = String::from_utf8(bytes.to_vec()).expect("text");
+        assert!(!text.contains(SECRET) && !text.contains("$2b$"), "a secret got out: {text}");
+        Answer { status: parts.status, headers: parts.headers, text }
+    }
+
+    pub(crate) async fn get(&self, user: &str, path: &str) -> Answer {
+        let request = Request::get(path).header(header::AUTHORIZATION, self.bearer(user).await);
+        self.send(request.body(Body::empty()).expect("well-formed")).await
+    }
+
+    pub(crate) async fn post(&self, user: &str, path: &str, body: &Value) -> Answer {
+        self.post_with(user, path, &[("content-type", "application/json")], body.to_string()).await
+    }
+
+    pub(crate) async fn post_with(&self, user: &str, path: &str, headers: &[(&str, &str)], body: String) -> Answer {
+        let mut request = Request::post(path).header(header::AUTHORIZATION, self.bearer(user).await);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        self.send(request.body(Body::from(body)).expect("well-formed")).await
+    }
+
+    /// `POST /events` with `Prefer: wait=5`.
+    pub(crate) async fn post_and_wait(&self, user: &str, body: &Value) -> Answer {
+        let headers = [("content-type", "application/json"), ("prefer", "wait=5")];
+        self.post_with(user, "/events", &headers, body.to_string()).await
+    }
+
+    /// The header of a logged-in user. The tokens of all worlds are the same, so each user logs in once.
+    pub(crate) async fn bearer(&self, user: &str) -> String {
+        static TOKENS: OnceCell<tokio::sync::Mutex<HashMap<String, String>>> = OnceCell::const_new();
+        let mut tokens = TOKENS.get_or_init(|| async { tokio::sync::Mutex::default() }).await.lock().await;
+        if let Some(bearer) = tokens.get(user) {
+            return bearer.clone();
+        }
+        let body = json!({"username": user, "password": "password123"}).to_string();
+        let request = Request::post("/auth/login").header("content-type", "application/json");
+        let answer = self.send(request.body(Body::from(body)).expect("well-formed")).await;
+        let bearer = format!("Bearer {}", answer.json()["token"].as_str().expect("a token"));
+        tokens.insert(user.to_owned(), bearer.clone());
+        bearer
+    }
+
+    /// The records of `shipments.events`.
+    pub(crate) fn records(&self) -> Vec<LogRecord> {
+        self.log.records(Topic::Events)
+    }
+
+    /// A shipment of `client_id` that everybody sees.
+    pub(crate) async fn shipment(&self, client_id: &str) -> String {
+        let processor = self.processor(Announce::Yes);
+        let mut body = registration();
+        body["client_id"] = json!(client_id);
+        let answer = self.post(ADMIN, "/shipments", &body).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text);
+        drop(processor);
+        answer.json()["tracking_number"].as_str().expect("a number").to_owned()
+    }
+
+    /// Runs a processor until the result is dropped.
+    pub(crate) fn processor(&self, announce: Announce) -> Processor {
+        let (log, store, applied, window) =
+            (self.log.clone(), self.store.clone(), self.applied.clone(), self.window.clone());
+        let task = tokio::spawn(async move {
+            loop {
+                process(&log, &store, &window).await;
+                if announce == Announce::Yes {
+                    applied.hear(&ends(&log));
+                }
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        });
+        Processor(task)
+    }
+
+    /// Decides everything that is in the log, once.
+    pub(crate) async fn process(&self) {
+        process(&self.log, &self.store, &self.window).await;
+        self.applied.hear(&ends(&self.log));
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Announce {
+    Yes,
+    /// All notices are lost.
+    No,
+}
+
+pub(crate) struct Processor(tokio::task::JoinHandle<()>);
+
+impl Drop for Processor {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+fn ends(log: &MemoryLog) -> Vec<Position> {
+    let mut ends = HashMap::new();
+    for record in log.records(Topic::Events) {
+        ends.insert(record.position.partition, record.position);
+    }
+    ends.into_values().collect()
+}
+
+/// Judges every record from the first on; what was decided before comes out the same and is written once.
+async fn process(log: &MemoryLog, store: &MemoryStore, window: &MemoryWindow) {
+    for stored in log.records(Topic::Events) {
+        let event = IdentifiedEvent::from(record::decode(&stored).expect("the edge writes no poison"));
+        let position = LogPosition { epoch: 0, offset: stored.position.offset };
+        let number = event.id.tracking_number;
+        let shipment = store.states(&[number]).await.expect("reachable").remove(&number);
+        if shipment.as_ref().is_some_and(|shipment| shipment.state.position >= position) {
+            continue;
+        }
+        let first = store.known_keys(&[event.id.first_row()]).await.expect("reachable").into_values().next();
+        let first = first.filter(|known| known.position < position).map(|known| known.payload);
+        let judged = judge(shipment.as_ref(), first, &event, position);
+        if judged.outcome == Outcome::Duplicate {
+            continue;
+        }
+        let row = EventRow {
+            event_id: event.id,
+            position: RowPosition { log: position, partition: stored.position.partition },
+            outcome: judged.outcome,
+            outcome_reason: judged.reason,
+            from: judged.from,
+            to: judged.to,
+            report: event.report.clone(),
+            recorded_at: event.event.recorded_at(),
+            reporter: event.event.reporter().cloned(),
+            shipment_client_id: judged.shipment.as_ref().or(shipment.as_ref()).map(|s| s.terms.client_id.clone()),
+            version: judged.shipment.as_ref().map(|shipment| shipment.state.version),
+        };
+        store.insert_events(&[row]).await.expect("reachable");
+        if let Some(shipment) = judged.shipment {
+            let created = match &event.event {
+                Event::Created(created) => Some(Arc::new((**created).clone())),
+                Event::Reported(_) => None,
+            };
+            let write = StateWrite { tracking_number: number, created, state: shipment.state };
+            store.write_states(&[write]).await.expect("reachable");
+        }
+        let decided = Decided { dedup_key: event.event.dedup_key(), event_id: event.id, outcome: judged.outcome };
+        window.remember(&[decided]).await.expect("in memory");
+    }
+}
+
+async fn add_users(users: &MemoryUsers) {
+    static HASH: Mutex<Option<String>> = Mutex::new(None);
+    let hash = {
+        let mut hash = HASH.lock().expect("nobody panics while hashing");
+        hash.get_or_insert_with(|| hash_password("password123").expect("short enough")).clone()
+    };
+    let seeded = SEEDED_USERS.map(|user| (user.username, user.role, user.client_id));
+    let other = (OTHER_CLIENT, Role::Client, Some("client_002"));
+    for (username, role, client_id) in seeded.into_iter().chain([other]) {
+        let user = User {
+            username: username.to_owned(),
+            password_hash: hash.clone(),
+            role,
+            client_id: client_id.map(str::to_owned),
+            created_at: now(),
+            updated_at: now(),
+        };
+        users.add(user).await.expect("a new name");
+    }
+}
+
+/// A body of `POST /shipments` without a client.
+pub(crate) fn registration() -> Value {
+    json!({"origin_address": "Calle 5 #123, Ciudad de México", "origin_lat": 19.4326, "origin_lng": -99.1332,
+        "destination_address": "Avenida Paseo #456, Puebla", "destination_lat": 19.0327, "destination_lng": -98.2064,
+        "weight_kg": 5.5, "length_cm": 30, "width_cm": 20, "height_cm": 15, "content_description": "Electronics"})
+}
+
+/// A body of `POST /events`, `minute` minutes after noon.
+pub(crate) fn report(number: &str, status: &str, minute: u32) -> Value {
+    json!({"tracking_number": number, "status": status, "timestamp": format!("2025-06-15T12:{minute:02}:00Z"),
+        "source": "driver_app", "location": {"lat": 19.4, "lng": -99.1}})
+}

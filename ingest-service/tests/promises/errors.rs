@@ -56,8 +56,16 @@ async fn every_error_has_the_one_shape() {
         assert_eq!(answer.failure(), (status, error.to_owned()), "{path}");
         assert_eq!(answer.header("allow").is_some(), status == 405, "{path}");
     }
+}
+
+/// Path, headers, body; status and error.
+type BadPost<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str, u16, &'a str);
+
+#[tokio::test]
+async fn every_bad_body_is_refused_in_the_one_shape() {
+    let world = World::new().await;
     let json_type = [("content-type", "application/json")];
-    let posts: [(&str, &[(&str, &str)], &str, u16, &str); 12] = [
+    let posts: [BadPost<'_>; 12] = [
         ("/events", &[], "{}", 415, "UNSUPPORTED_MEDIA_TYPE"),
         ("/events", &[("content-type", "text/plain")], "{}", 415, "UNSUPPORTED_MEDIA_TYPE"),
         ("/events", &[("content-type", "application/x-ndjson")], "{}", 415, "UNSUPPORTED_MEDIA_TYPE"),

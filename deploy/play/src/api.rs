@@ -236,7 +236,9 @@ fn reported(call: String, status: StatusCode, body: &Value) -> Result<Reported, 
         return Ok(Reported { event_id, outcome: None });
     }
     let reason = body["reason"].as_str().or_else(|| body["error"].as_str());
-    let outcome = match (status, body["outcome"].as_str()) {
+    // In the form of a 202, the outcome stands where "queued" would.
+    let word = body["outcome"].as_str().or_else(|| body["status"].as_str());
+    let outcome = match (status, word) {
         (StatusCode::OK | StatusCode::CONFLICT, Some(word)) => Outcome::from_word(word, reason),
         (StatusCode::CONFLICT, None) if reason == Some("KEY_CONFLICT") => Some(Outcome::Conflict),
         (StatusCode::CONFLICT, None) => reason.map(|reason| Outcome::Rejected(reason.to_owned())),
@@ -303,7 +305,7 @@ mod tests {
     fn the_final_outcome_is_read_from_every_form_of_the_answer() {
         let outcome = |status, body| read(status, body).map(|reported| reported.outcome);
         assert_eq!(outcome(200, json!({"event_id": "evt_1", "outcome": "applied"})), Some(Some(Outcome::Applied)));
-        assert_eq!(outcome(200, json!({"event_id": "evt_1", "outcome": "duplicate"})), Some(Some(Outcome::Duplicate)));
+        assert_eq!(outcome(200, json!({"event_id": "evt_1", "status": "duplicate"})), Some(Some(Outcome::Duplicate)));
         let rejected = Outcome::Rejected("INVALID_TRANSITION".to_owned());
         assert_eq!(outcome(409, json!({"error": "INVALID_TRANSITION"})), Some(Some(rejected.clone())));
         let with_outcome = json!({"error": "INVALID_TRANSITION", "outcome": "rejected", "event_id": "evt_1"});

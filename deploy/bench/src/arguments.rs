@@ -1,0 +1,220 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::connection::Target;
+use crate::load::Plan;
+use crate::process::Watched;
+use crate::run::Run;
+use crate::walk::Walk;
+
+/// What `--help` prints.
+pub const HELP: &str = "\
+Measures Rastro.
+
+usage: bench events [OPTIONS]          load a running platform through its API
+       bench ceiling-mongo [OPTIONS]   the store alone, without a platform (MONGO_URI; cargo feature mongo-ceiling)
+       bench compare FILE...           one table of the JSON lines that the two print
+       bench drop-database NAME        remove a database that the scripts beside this program made (mongo-ceiling)
+
+People get a table on standard error, programs one line of JSON on standard output.
+
+events:
+  --url URL            where the platform listens; plain HTTP      [http://127.0.0.1:8080]
+  --user NAME          who posts: an admin                         [admin_user]
+  --password PASSWORD  its password; better: RASTRO_PASSWORD       [that of the seeded development user]
+  --label TEXT         what the result is called                   [events]
+  --rate N             events a second; 0: as many as go           [0]
+  --seconds N          how long, 1 to 3600                         [30]
+  --batch N            events in a request, 1 to 10000             [100]
+  --connections N      1 to 1000                                   [16]
+  --shipments N        registered beforehand, 1 to 10000000        [20000]
+  --walk moves|parcel  what happens to each: the 4 moves from created to delivered, or 4 scans without a status between
+                       them too; when all are done the run ends early [moves]
+  --probe-rate N       single events a second beside the load, each of which waits for its outcome, 0 to 1000 [10]
+  --pid NAME=PID       report this process too; repeat for more
+
+ceiling-mongo:
+  --events N           [200000]      --batch N   events in a write [1000]
+  --writers N          at a time [2] --shipments N                 [50000]
+
+Exit status: 0; 1 when the measurement failed, or accepted events could not be read afterwards; 2 for a wrong argument.
+";
+
+/// The password of the users that are seeded for development (contract section 6).
+const DEVELOPMENT_PASSWORD: &str = "password123";
+
+/// What to do.
+#[derive(Debug)]
+pub enum Task {
+    /// `bench events`.
+    Events(Run),
+    /// `bench ceiling-mongo`.
+    CeilingMongo {
+        /// Events in all.
+        events: u32,
+        /// Events in a write.
+        batch: u32,
+        /// Writers at a time.
+        writers: u32,
+        /// Shipments.
+        shipments: u32,
+    },
+    /// `bench compare`.
+    Compare(Vec<PathBuf>),
+    /// `bench drop-database`.
+    DropDatabase(String),
+    /// `bench --help`.
+    Help,
+}
+
+/// A wrong command line.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0} (--help lists the options)")]
+pub struct ArgumentError(String);
+
+type Arguments<'a> = &'a mut dyn Iterator<Item = String>;
+
+/// Reads the command line, without the program's name. `environment_password` is the value of `RASTRO_PASSWORD`.
+///
+/// # Errors
+/// What is wrong.
+pub fn read(
+    mut arguments: impl Iterator<Item = String>,
+    environment_password: Option<String>,
+) -> Result<Task, ArgumentError> {
+    let task = arguments.next();
+    let arguments: Arguments<'_> = &mut arguments;
+    match task.as_deref() {
+        Some("events") => events(arguments, environment_password),
+        Some("ceiling-mongo") => ceiling_mongo(arguments),
+        Some("compare") => match arguments.map(PathBuf::from).collect::<Vec<_>>() {
+            files if files.is_empty() => Err(ArgumentError("compare: which files?".to_owned())),
+            files => Ok(Task::Compare(files)),
+        },
+        Some("drop-database") => match (arguments.next(), arguments.next()) {
+            (Some(name), None) => Ok(Task::DropDatabase(name)),
+            _ => Err(ArgumentError("drop-database: expects one name".to_owned())),
+        },
+        Some("-h" | "--help") => Ok(Task::Help),
+        Some(other) => Err(ArgumentError(format!("{other}: no such task"))),
+        None => Err(ArgumentError("what to do?".to_owned())),
+    }
+}
+
+fn value(option: &str, arguments: Arguments<'_>) -> Result<String, ArgumentError> {
+    arguments.next().ok_or_else(|| ArgumentError(format!("{option}: expects a value")))
+}
+
+fn number<T>(option: &str, arguments: Arguments<'_>, range: std::ops::RangeInclusive<T>) -> Result<T, ArgumentError>
+where
+    T: std::str::FromStr + PartialOrd + std::fmt::Display,
+{
+    let text = value(option, arguments)?;
+    let number = text.parse().ok().filter(|number| range.contains(number));
+    number.ok_or_else(|| {
+        let (low, high) = (range.start(), range.end());
+        ArgumentError(format!("{option}: expected a number from {low} to {high}, got {text:?}"))
+    })
+}
+
+fn no_option(option: &str) -> ArgumentError {
+    ArgumentError(format!("{option}: no such option"))
+}
+
+fn events(arguments: Arguments<'_>, environment_password: Option<String>) -> Result<Task, ArgumentError> {
+    let mut url = "http://127.0.0.1:8080".to_owned();
+    let mut plan = Plan { rate: 0, duration: Duration::from_secs(30), batch: 100, connections: 16 };
+    let (mut label, mut user) = ("events".to_owned(), "admin_user".to_owned());
+    let mut password = environment_password.unwrap_or_else(|| DEVELOPMENT_PASSWORD.to_owned());
+    let (mut shipments, mut walk, mut probe_rate, mut processes) = (20_000, Walk::Moves, 10, Vec::new());
+    while let Some(option) = arguments.next() {
+        let option = option.as_str();
+        match option {
+            "--url" => url = value(option, arguments)?,
+            "--user" => user = value(option, arguments)?,
+            "--password" => password = value(option, arguments)?,
+            "--label" => label = value(option, arguments)?,
+            "--rate" => plan.rate = number(option, arguments, 0..=10_000_000)?,
+            "--seconds" => plan.duration = Duration::from_secs(number(option, arguments, 1..=3_600)?),
+            "--batch" => plan.batch = number(option, arguments, 1..=10_000)?,
+            "--connections" => plan.connections = number(option, arguments, 1..=1_000)?,
+            "--shipments" => shipments = number(option, arguments, 1..=10_000_000)?,
+            "--probe-rate" => probe_rate = number(option, arguments, 0..=1_000)?,
+            "--walk" => walk = read_walk(&value(option, arguments)?)?,
+            "--pid" => processes.push(watched(&value(option, arguments)?)?),
+            "-h" | "--help" => return Ok(Task::Help),
+            other => return Err(no_option(other)),
+        }
+    }
+    processes.push(Watched { name: "bench".to_owned(), pid: std::process::id() });
+    let target = Target::of(&url).map_err(|error| ArgumentError(format!("--url: {error}, got {url:?}")))?;
+    Ok(Task::Events(Run { label, target, user, password, plan, shipments, walk, probe_rate, processes }))
+}
+
+fn read_walk(text: &str) -> Result<Walk, ArgumentError> {
+    match text {
+        "moves" => Ok(Walk::Moves),
+        "parcel" => Ok(Walk::Parcel),
+        _ => Err(ArgumentError(format!("--walk: expected moves or parcel, got {text:?}"))),
+    }
+}
+
+fn watched(text: &str) -> Result<Watched, ArgumentError> {
+    let parts = text.split_once('=').and_then(|(name, pid)| Some((name, pid.parse().ok()?)));
+    let (name, pid) = parts.ok_or_else(|| ArgumentError(format!("--pid: expected NAME=PID, got {text:?}")))?;
+    Ok(Watched { name: name.to_owned(), pid })
+}
+
+fn ceiling_mongo(arguments: Arguments<'_>) -> Result<Task, ArgumentError> {
+    let (mut events, mut batch, mut writers, mut shipments) = (200_000, 1_000, 2, 50_000);
+    while let Some(option) = arguments.next() {
+        let option = option.as_str();
+        match option {
+            "--events" => events = number(option, arguments, 1..=100_000_000)?,
+            "--batch" => batch = number(option, arguments, 1..=10_000)?,
+            "--writers" => writers = number(option, arguments, 1..=64)?,
+            "--shipments" => shipments = number(option, arguments, 64..=10_000_000)?,
+            "-h" | "--help" => return Ok(Task::Help),
+            other => return Err(no_option(other)),
+        }
+    }
+    Ok(Task::CeilingMongo { events, batch, writers, shipments })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn task(arguments: &str) -> Result<Task, ArgumentError> {
+        read(arguments.split_whitespace().map(str::to_owned), None)
+    }
+
+    fn problem(arguments: &str) -> String {
+        task(arguments).err().map_or_else(String::new, |error| error.to_string())
+    }
+
+    #[test]
+    fn a_run_watches_the_named_processes_and_itself() {
+        let Ok(Task::Events(run)) = task("events --rate 8000 --pid ingest=17 --walk parcel --pid mongod=18") else {
+            panic!("a run");
+        };
+        assert_eq!((run.plan.rate, run.walk), (8_000, Walk::Parcel));
+        let names: Vec<_> = run.processes.iter().map(|process| process.name.as_str()).collect();
+        assert_eq!(names, ["ingest", "mongod", "bench"]);
+    }
+
+    #[test]
+    fn a_wrong_command_line_names_what_is_wrong() {
+        assert!(problem("").starts_with("what to do?"));
+        assert!(problem("measure").starts_with("measure: no such task"));
+        assert!(problem("events --pid 17").starts_with("--pid: expected NAME=PID"));
+        assert!(problem("events --batch 0").starts_with("--batch: expected a number from 1 to 10000, got \"0\""));
+        assert!(problem("events --url https://x:1").starts_with("--url: expected http://host:port"));
+        assert!(problem("events --walk run").starts_with("--walk: expected moves or parcel"));
+        assert!(problem("ceiling-mongo --rate 1").starts_with("--rate: no such option"));
+        assert!(problem("compare").starts_with("compare: which files?"));
+        assert!(problem("drop-database").starts_with("drop-database: expects one name"));
+    }
+}

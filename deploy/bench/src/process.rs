@@ -1,0 +1,97 @@
+//! What processes take: memory and processor time out of `/proc` (Linux).
+
+use serde::{Deserialize, Serialize};
+
+/// Ticks of a second in `/proc/PID/stat`: what Linux shows to programs on every architecture that we run on (`USER_HZ`).
+const TICKS_PER_SECOND: f64 = 100.0;
+/// Kilobytes of a megabyte.
+const KB_PER_MB: u64 = 1024;
+
+/// A process that is watched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Watched {
+    /// What it is called in the report.
+    pub name: String,
+    /// Its id.
+    pub pid: u32,
+}
+
+/// What a process took.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Usage {
+    /// What it is called.
+    pub name: String,
+    /// Memory at the end of the run (`VmRSS`), in megabytes.
+    pub rss_mb: u64,
+    /// Most memory of its life (`VmHWM`), in megabytes.
+    pub peak_rss_mb: u64,
+    /// Processor time of the measurement, in seconds.
+    pub cpu_seconds: f64,
+}
+
+/// Processor times at the beginning of a measurement.
+#[derive(Debug)]
+pub struct Watch(Vec<(Watched, f64)>);
+
+impl Watch {
+    /// Begins to watch `processes`.
+    #[must_use]
+    pub fn begin(processes: &[Watched]) -> Self {
+        Self(processes.iter().map(|process| (process.clone(), cpu_seconds(process.pid).unwrap_or(0.0))).collect())
+    }
+
+    /// What each of them took since. One that has ended took nothing that could be read.
+    #[must_use]
+    pub fn end(self) -> Vec<Usage> {
+        let usage = |(process, before): (Watched, f64)| {
+            let status = std::fs::read_to_string(format!("/proc/{}/status", process.pid)).unwrap_or_default();
+            let since = cpu_seconds(process.pid).map_or(0.0, |now| now - before);
+            Usage {
+                name: process.name,
+                rss_mb: kilobytes(&status, "VmRSS:") / KB_PER_MB,
+                peak_rss_mb: kilobytes(&status, "VmHWM:") / KB_PER_MB,
+                cpu_seconds: (since * 100.0).round() / 100.0,
+            }
+        };
+        self.0.into_iter().map(usage).collect()
+    }
+}
+
+fn kilobytes(status: &str, member: &str) -> u64 {
+    let line = status.lines().find_map(|line| line.strip_prefix(member));
+    line.and_then(|rest| rest.split_whitespace().next()).and_then(|number| number.parse().ok()).unwrap_or(0)
+}
+
+fn cpu_seconds(pid: u32) -> Option<f64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The second member is the command in brackets and may hold anything; user and system time are the 12th and 13th behind it.
+    let (_, members) = stat.rsplit_once(") ")?;
+    let ticks = members.split(' ').skip(11).take(2).map(str::parse::<u64>);
+    let ticks: u64 = ticks.sum::<Result<_, _>>().ok()?;
+    Some(ticks as f64 / TICKS_PER_SECOND)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_own_memory_and_processor_time_are_read() {
+        let process = Watched { name: "us".to_owned(), pid: std::process::id() };
+        let watch = Watch::begin(&[process]);
+        let before = cpu_seconds(std::process::id()).expect("our own file");
+        let mut sum = 0_u64;
+        while cpu_seconds(std::process::id()).expect("our own file") < before + 0.05 {
+            sum = std::hint::black_box(sum.wrapping_add(1));
+        }
+        let usage = watch.end().remove(0);
+        assert!(usage.rss_mb >= 1 && usage.peak_rss_mb >= usage.rss_mb, "{usage:?}");
+        assert!(usage.cpu_seconds >= 0.05, "{usage:?}");
+    }
+
+    #[test]
+    fn a_process_that_is_not_there_took_nothing() {
+        let usage = Watch::begin(&[Watched { name: "nobody".to_owned(), pid: u32::MAX }]).end().remove(0);
+        assert_eq!((usage.rss_mb, usage.peak_rss_mb, usage.cpu_seconds), (0, 0, 0.0));
+    }
+}

@@ -1,0 +1,150 @@
+//! What a measurement prints: a table for people, and one line of JSON for programs ([`crate::compare`] reads it again).
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::latency::Percentiles;
+use crate::process::Usage;
+use crate::visible::Sample;
+
+/// Any result.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "what", rename_all = "snake_case")]
+pub enum Measured {
+    /// A platform under load.
+    Events(Box<EventsResult>),
+    /// A store without a platform.
+    Ceiling(CeilingResult),
+}
+
+/// What a load run measured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EventsResult {
+    /// What was measured, in the words of the caller.
+    pub label: String,
+    /// Events a second that were wanted; 0: as many as go.
+    pub rate_wanted: u64,
+    /// Events in a request.
+    pub batch: usize,
+    /// Connections.
+    pub connections: usize,
+    /// Shipments that the events were about.
+    pub shipments: usize,
+    /// Registrations a second, before the measurement.
+    pub registered_per_second: f64,
+    /// From the first request to the last answer, in seconds.
+    pub seconds: f64,
+    /// The shipments ran out before the time was over.
+    pub used_up: bool,
+    /// Events sent.
+    pub sent: usize,
+    /// Events accepted.
+    pub accepted: usize,
+    /// Events not accepted, by status code and error word.
+    pub refused: BTreeMap<String, usize>,
+    /// Accepted events a second, until the last answer.
+    pub accepted_per_second: f64,
+    /// Accepted events a second, until the last of them could be read.
+    pub visible_per_second: f64,
+    /// From the last answer until the last event could be read, in seconds.
+    pub visible_after_seconds: f64,
+    /// Events that were waited for and did not become visible.
+    pub unseen: usize,
+    /// Of the batches, in milliseconds.
+    pub http_ms: Percentiles,
+    /// From post to outcome, of single events beside the load, in milliseconds.
+    pub end_to_end_ms: Percentiles,
+    /// Single events without an outcome, by status code and error word.
+    pub end_to_end_failed: BTreeMap<String, usize>,
+    /// What became of the events of some of the shipments.
+    pub sample: Sample,
+    /// What the processes took.
+    pub processes: Vec<Usage>,
+}
+
+/// What a store can do by itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CeilingResult {
+    /// What was measured.
+    pub label: String,
+    /// Events written.
+    pub events: u64,
+    /// Events in a write.
+    pub batch: u32,
+    /// Writers at a time.
+    pub writers: u32,
+    /// Events a second.
+    pub events_per_second: f64,
+}
+
+impl EventsResult {
+    /// Whether everything that was accepted could be read, and something was.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        self.accepted > 0 && self.unseen == 0 && self.sample.missing == 0
+    }
+}
+
+impl fmt::Display for EventsResult {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut row = |name: &str, text: String| writeln!(formatter, "{name:<22}{text}");
+        let wanted = if self.rate_wanted == 0 { "as many as go".to_owned() } else { format!("{}/s", self.rate_wanted) };
+        let (batch, connections) = (self.batch, self.connections);
+        row(
+            &self.label,
+            format!("{wanted}, batches of {batch}, {connections} connections, {} shipments", self.shipments),
+        )?;
+        let used_up = if self.used_up { " (then the shipments were used up: name more)" } else { "" };
+        row(
+            "load",
+            format!("{:.1} s{used_up}; before it {:.0} registrations/s", self.seconds, self.registered_per_second),
+        )?;
+        row("accepted", format!("{:.0}/s ({} of {} sent)", self.accepted_per_second, self.accepted, self.sent))?;
+        row(
+            "visible",
+            format!("{:.0}/s (the last one after {:.2} s)", self.visible_per_second, self.visible_after_seconds),
+        )?;
+        for (code, count) in &self.refused {
+            row("not accepted", format!("{count} events: {code}"))?;
+        }
+        if self.unseen > 0 {
+            row("NOT VISIBLE", format!("{} of the last events", self.unseen))?;
+        }
+        let Percentiles { count, p50, p99, max } = self.http_ms;
+        row("batch answered in", format!("p50 {p50:.1}  p99 {p99:.1}  max {max:.1} ms ({count} batches)"))?;
+        let Percentiles { count, p50, p99, max } = self.end_to_end_ms;
+        row(
+            "event to outcome in",
+            format!("p50 {p50:.1}  p99 {p99:.1}  max {max:.1} ms ({count} single events beside the load)"),
+        )?;
+        for (code, count) in &self.end_to_end_failed {
+            row("no outcome", format!("{count} events: {code}"))?;
+        }
+        let Sample { shipments, accepted, applied, recorded, missing } = self.sample;
+        row(
+            "sample",
+            format!(
+                "{shipments} shipments, {accepted} events: {applied} applied, {recorded} recorded, {missing} MISSING"
+            ),
+        )?;
+        for Usage { name, rss_mb, peak_rss_mb, cpu_seconds } in &self.processes {
+            row(
+                &format!("  {name}"),
+                format!("{rss_mb} MB, at most {peak_rss_mb} MB; {cpu_seconds:.1} s of processor time"),
+            )?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for CeilingResult {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { label, events, batch, writers, events_per_second } = self;
+        writeln!(
+            formatter,
+            "{label:<22}{events_per_second:.0}/s ({events} events, batches of {batch}, {writers} writers)"
+        )
+    }
+}

@@ -2,13 +2,13 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test test-quick up down status lint fmt play bench doc
+.PHONY: help run test test-quick up down status lint fmt play play-both bench doc
 
 # Sets KAFKA_BROKERS, MONGO_URI and REDIS_ADDR to the local servers, unless the caller has set them.
 with_servers := eval "$$(deploy/local/env.sh)"
 # Everything but `kafka-tls`, which builds OpenSSL from source: minutes, for nothing that a test here could reach.
 features := --features ingest-service/servers,processor-service/servers
-scripts := .ci/run $(wildcard deploy/local/*.sh)
+scripts := .ci/run $(wildcard deploy/*/*.sh)
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
@@ -45,13 +45,16 @@ fmt: ## format the code
 	cargo fmt --all
 
 FILE ?= deploy/play/sample.ndjson
-MODE ?=
-play: ARGS ?= $(FILE) $(if $(MODE),--mode $(MODE))
-play: ## play parcel histories against a running Rastro (FILE=… MODE=…, or all arguments in ARGS=…)
-	@cargo run --release --locked -p play -- $(ARGS)
+play: ## play parcel histories against a running Rastro and check each outcome (FILE=… URL=…)
+	@cargo run --release --locked -p play -- --expect $(if $(URL),--url $(URL)) $(FILE)
 
-bench: ## measure (arguments in ARGS=…)
-	@cargo run --release --locked -p bench -- $(ARGS)
+play-both: ## play them against the pair and against rastro, both new: the tables must be the same (FILE=…)
+	@deploy/local/up.sh
+	@$(with_servers) && deploy/play/both.sh $(FILE)
+
+bench: ## measure the pair, rastro and the bare MongoDB (SECONDS_EACH=… SHIPMENTS=…)
+	@deploy/local/up.sh
+	@$(with_servers) && deploy/bench/run.sh
 
 doc: ## build the documentation of the code
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace $(features) --no-deps --locked

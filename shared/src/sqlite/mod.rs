@@ -105,9 +105,10 @@ impl From<rusqlite::Error> for DatabaseError {
 /// The open file.
 #[derive(Debug)]
 pub struct Database {
-    writer: Writer,
+    // Dropped in this order: whoever closes the last connection tidies up, and a reader cannot.
     queries: Readers,
     work: Readers,
+    writer: Writer,
 }
 
 /// Whose read it is. Each has connections of its own.
@@ -132,13 +133,12 @@ impl Database {
         let lock = lock(path)?;
         let connection = schema::open(path)?;
         let sqlite = |source| OpenError::Sqlite { path: path.to_owned(), source };
-        let reader = || Readers::new(path.to_owned(), QUERY_CONNECTIONS);
-        let work = Readers::new(path.to_owned(), WORK_CONNECTIONS);
-        // Opened here once, so that a file that cannot be read is found now and not by the first caller.
-        work.open().map_err(sqlite)?;
+        // Once here, so that a file that cannot be written is found now and not by the first caller.
+        schema::write_probe(&connection).map_err(sqlite)?;
         let writer = Writer::start(connection, wal_of(path), lock)
             .map_err(|source| OpenError::Io { path: path.to_owned(), source })?;
-        Ok(Self { writer, queries: reader(), work })
+        let readers = |connections| Readers::new(path.to_owned(), connections);
+        Ok(Self { queries: readers(QUERY_CONNECTIONS), work: readers(WORK_CONNECTIONS), writer })
     }
 
     /// Runs `job` on the writer's connection, in a transaction that it may share with other jobs, and answers when that is on disk. Waits

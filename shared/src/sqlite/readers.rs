@@ -28,13 +28,6 @@ impl Readers {
         Self { shared, permits: Arc::new(Semaphore::new(connections)) }
     }
 
-    /// Opens one connection and keeps it.
-    pub(super) fn open(&self) -> rusqlite::Result<()> {
-        let connection = self.shared.open()?;
-        self.shared.idle().push(connection);
-        Ok(())
-    }
-
     pub(super) async fn run<T, E>(&self, job: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static) -> Result<T, E>
     where
         T: Send + 'static,

@@ -54,7 +54,7 @@ CREATE TABLE number_lease (
     id INTEGER PRIMARY KEY CHECK (id = 0), next INTEGER NOT NULL, cipher_key BLOB NOT NULL
 ) STRICT;
 
--- One row, written by the health check after a commit failed.
+-- One row, written at the start, and by the health check after a commit failed.
 CREATE TABLE probe (
     id INTEGER PRIMARY KEY CHECK (id = 0), writes INTEGER NOT NULL
 ) STRICT;

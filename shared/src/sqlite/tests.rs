@@ -135,6 +135,7 @@ async fn a_file_that_was_closed_holds_everything_and_one_that_is_open_is_refused
     let (_directory, path) = file();
     let database = Database::open(&path).expect("opens");
     database.write(put(7)).await.expect("written");
+    assert_eq!(all(&database).await, [7]);
     assert!(matches!(Database::open(&path), Err(OpenError::InUse(_))));
     drop(database);
     assert!(std::fs::metadata(wal_of(&path)).is_err(), "closing leaves one file");

@@ -26,5 +26,7 @@ pub mod user_store;
 
 #[cfg(feature = "mongo")]
 pub mod mongo;
+#[cfg(feature = "redis")]
+pub mod redis;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;

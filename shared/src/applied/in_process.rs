@@ -67,6 +67,12 @@ mod tests {
         Position { partition, offset }
     }
 
+    #[tokio::test]
+    async fn one_process_keeps_the_contract() {
+        let applied = Arc::new(AppliedPositions::default());
+        crate::applied::conformance::run(&*applied.clone(), applied.clone(), || applied).await;
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_waiter_is_woken_by_its_own_partition_and_no_other() {
         let applied = Arc::new(AppliedPositions::default());

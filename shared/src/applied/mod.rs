@@ -8,6 +8,8 @@
 //! - **Monotone.** Per partition the greatest announced offset stands. After the topic was made anew, a smaller one is believed
 //!   only from a new process.
 
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
 pub mod in_process;
 #[cfg(feature = "redis")]
 pub mod redis;

@@ -20,14 +20,25 @@ pub struct CeilingPlan {
     pub first_number: u64,
 }
 
+/// How long the store took.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CeilingTaken {
+    /// In all.
+    pub total: Duration,
+    /// For `insert_events`.
+    pub rows: Duration,
+    /// For `write_states`.
+    pub states: Duration,
+}
+
 /// The time that the store takes for the events of `plan`: for each batch one `insert_events` and, after it, one
 /// `write_states` with one state per shipment. Rows and states are those of the processor; making them is not counted.
 ///
 /// # Errors
 /// The store failed.
-pub async fn ceiling(store: &dyn ShipmentWriter, plan: CeilingPlan) -> Result<Duration, StoreError> {
+pub async fn ceiling(store: &dyn ShipmentWriter, plan: CeilingPlan) -> Result<CeilingTaken, StoreError> {
     let mut fleet = Fleet::create(store, plan).await?;
-    let mut taken = Duration::ZERO;
+    let mut taken = CeilingTaken::default();
     let mut offset = i64::from(plan.shipments);
     let mut left = plan.events;
     while left > 0 {
@@ -35,11 +46,13 @@ pub async fn ceiling(store: &dyn ShipmentWriter, plan: CeilingPlan) -> Result<Du
         let (rows, writes) = fleet.batch(size, offset);
         let start = Instant::now();
         store.insert_events(&rows).await?;
+        taken.rows += start.elapsed();
         store.write_states(&writes).await?;
-        taken += start.elapsed();
+        taken.total += start.elapsed();
         left -= size;
         offset += i64::from(size);
     }
+    taken.states = taken.total.saturating_sub(taken.rows);
     Ok(taken)
 }
 

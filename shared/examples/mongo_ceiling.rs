@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use shared::mongo::MongoConnection;
 use shared::real_servers;
-use shared::shipment_store::conformance::{CeilingPlan, ceiling};
+use shared::shipment_store::conformance::{CeilingPlan, ceiling_in_parts};
 use shared::shipment_store::mongo::MongoStore;
 
 #[tokio::main]
@@ -29,7 +29,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             let first_number = u64::from(lane) * 1_000_000;
             let plan = CeilingPlan { shipments: 20_000 / lanes, events: events / lanes, batch, first_number };
             let store = store.clone();
-            tokio::spawn(async move { ceiling(&*store, plan).await })
+            tokio::spawn(async move { ceiling_in_parts(&*store, plan).await })
         })
         .collect();
     let mut lines = String::new();

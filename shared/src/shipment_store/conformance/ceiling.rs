@@ -36,7 +36,15 @@ pub struct CeilingTaken {
 ///
 /// # Errors
 /// The store failed.
-pub async fn ceiling(store: &dyn ShipmentWriter, plan: CeilingPlan) -> Result<CeilingTaken, StoreError> {
+pub async fn ceiling(store: &dyn ShipmentWriter, plan: CeilingPlan) -> Result<Duration, StoreError> {
+    ceiling_in_parts(store, plan).await.map(|taken| taken.total)
+}
+
+/// The same, by part.
+///
+/// # Errors
+/// The store failed.
+pub async fn ceiling_in_parts(store: &dyn ShipmentWriter, plan: CeilingPlan) -> Result<CeilingTaken, StoreError> {
     let mut fleet = Fleet::create(store, plan).await?;
     let mut taken = CeilingTaken::default();
     let mut offset = i64::from(plan.shipments);

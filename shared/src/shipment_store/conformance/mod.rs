@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use super::{ShipmentReader, ShipmentWriter};
 
-pub use ceiling::{CeilingPlan, CeilingTaken, ceiling};
+pub use ceiling::{CeilingPlan, CeilingTaken, ceiling, ceiling_in_parts};
 
 /// Runs the suite on an empty store.
 ///

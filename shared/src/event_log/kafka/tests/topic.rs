@@ -1,0 +1,52 @@
+//! Topics of a test's own on the real broker.
+
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::client::DefaultClientContext;
+
+use crate::event_log::Topic;
+use crate::event_log::kafka::{KafkaSettings, ensure_topics};
+use crate::real_servers::{address, unique_name};
+
+/// Three topics that nobody else uses; they go with it.
+pub(super) struct TestTopic {
+    pub(super) settings: KafkaSettings,
+}
+
+impl TestTopic {
+    /// Makes them on the broker of `KAFKA_BROKERS`. Outside of an async runtime's workers.
+    pub(super) fn make(partitions: i32) -> Self {
+        let settings = settings(&address("KAFKA_BROKERS", "a test").expect("was asked for before"), partitions);
+        let made = Self { settings };
+        block_on(ensure_topics(&made.settings)).expect("topics can be made");
+        made
+    }
+}
+
+/// Settings with a topic and a group that nobody else uses.
+pub(super) fn settings(brokers: &str, partitions: i32) -> KafkaSettings {
+    let topic = format!("{}.events", unique_name("test"));
+    let (brokers, group) = (brokers.to_owned(), format!("{topic}.group"));
+    KafkaSettings { brokers, group, topic, partitions, replication_factor: 1, security: None }
+}
+
+/// Waits for a future on a runtime of its own.
+pub(super) fn block_on<T: Send>(future: impl Future<Output = T> + Send) -> T {
+    let run = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(future)
+    };
+    // On a thread of its own: the caller may be inside of another runtime.
+    std::thread::scope(|scope| scope.spawn(run).join()).expect("does not panic")
+}
+
+impl Drop for TestTopic {
+    fn drop(&mut self) {
+        let names = Topic::ALL.map(|topic| self.settings.name(topic));
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let admin: AdminClient<DefaultClientContext> = self.settings.client().create().expect("settings");
+        block_on(async {
+            admin.delete_topics(&names, &AdminOptions::new()).await.expect("topics can be deleted");
+            admin.delete_groups(&[&self.settings.group], &AdminOptions::new()).await.expect("groups can be deleted");
+        });
+    }
+}

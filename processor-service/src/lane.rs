@@ -153,7 +153,7 @@ impl Lane {
             self.metrics.dead_letter(cause.class);
             tracing::warn!(
                 class = cause.class,
-                message = %cause.message,
+                why = %cause.message,
                 partition = position.partition,
                 offset = position.log.offset,
                 "record moved to the dead letters"

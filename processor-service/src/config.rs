@@ -1,5 +1,6 @@
 //! What the processor is told by its environment (contract section 7).
 
+use shared::event_log::{DEFAULT_GROUP, DEFAULT_TOPIC};
 use shared::settings::{Environment, SettingError};
 
 /// Settings of the processor.
@@ -16,9 +17,6 @@ pub struct Config {
     pub group: String,
 }
 
-/// Name of the consumer group when none is set.
-pub const DEFAULT_GROUP: &str = "shipments.processor";
-
 impl Config {
     /// Reads the settings.
     ///
@@ -28,7 +26,7 @@ impl Config {
         Ok(Self {
             lanes: environment.number("LANES", 2, 1..=16)?,
             epoch: environment.number("TOPIC_EPOCH", 1, 1..=i64::MAX)?,
-            topic: environment.text_or("KAFKA_TOPIC", "shipments.events"),
+            topic: environment.text_or("KAFKA_TOPIC", DEFAULT_TOPIC),
             group: environment.text_or("KAFKA_GROUP", DEFAULT_GROUP),
         })
     }

@@ -17,6 +17,8 @@ pub mod metrics;
 pub mod number_lease;
 #[cfg(any(test, feature = "conformance"))]
 pub mod real_servers;
+#[cfg(all(feature = "kafka", feature = "mongo", feature = "redis"))]
+pub mod servers;
 pub mod settings;
 pub mod shipment;
 pub mod shipment_store;

@@ -44,6 +44,10 @@ use tokio_util::sync::CancellationToken;
 
 pub use record::{Header, LogRecord, NewRecord, Position, Topic};
 
+/// What the topic of events is called when nothing else is said (contract section 5).
+pub const DEFAULT_TOPIC: &str = "shipments.events";
+/// What the processors' consumer group is called when nothing else is said.
+pub const DEFAULT_GROUP: &str = "processor-service";
 /// Longest time that an append may take before it is refused: the contract promises a 503 within ten seconds.
 pub const APPEND_DEADLINE: Duration = Duration::from_secs(8);
 /// How often durable offsets are committed. A crash repeats at most this much work.

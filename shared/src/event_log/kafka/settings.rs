@@ -5,7 +5,7 @@ use std::fmt;
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 
-use crate::event_log::Topic;
+use crate::event_log::{DEFAULT_GROUP, DEFAULT_TOPIC, Topic};
 use crate::settings::{Environment, SettingError};
 
 /// How long a record may stay unacknowledged. librdkafka looks every second for records whose time is over, so that an append ends
@@ -84,7 +84,7 @@ impl KafkaSettings {
             topic: topic(environment)?,
             partitions: environment.number("KAFKA_PARTITIONS", 12, 1..=1_000)?,
             replication_factor: environment.number("KAFKA_REPLICATION_FACTOR", replicas, 1..=100)?,
-            group: environment.text_or("KAFKA_GROUP", "processor-service"),
+            group: environment.text_or("KAFKA_GROUP", DEFAULT_GROUP),
             security: KafkaSecurity::from_environment(environment)?,
         })
     }
@@ -172,7 +172,7 @@ impl KafkaSettings {
 /// `KAFKA_TOPIC`: a name that Kafka allows, with room for `.dlq` and `.changes`.
 fn topic(environment: &Environment) -> Result<String, SettingError> {
     const LONGEST: usize = 200;
-    let name = environment.text_or("KAFKA_TOPIC", "shipments.events");
+    let name = environment.text_or("KAFKA_TOPIC", DEFAULT_TOPIC);
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     if name.len() > LONGEST || !name.chars().all(allowed) || matches!(name.as_str(), "." | "..") {
         let problem = format!("expected at most {LONGEST} letters, digits, '.', '_' and '-', got {name:?}");

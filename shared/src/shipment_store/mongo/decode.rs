@@ -62,7 +62,6 @@ fn optional_entry(members: Members<'_>, key: &str) -> Result<Option<Arc<HistoryE
 }
 
 fn history(members: Members<'_>) -> Result<Vec<Arc<HistoryEntry>>, StoreError> {
-    // A list leaves the history out.
     let Some(array) = members.optional_array("status_history")? else { return Ok(Vec::new()) };
     let unreadable = || StoreError::Corrupt("an entry of status_history is no document".to_owned());
     array
@@ -75,14 +74,19 @@ fn history(members: Members<'_>) -> Result<Vec<Arc<HistoryEntry>>, StoreError> {
 }
 
 fn state(members: Members<'_>) -> Result<ShipmentState, StoreError> {
+    let status_history = history(members)?;
+    let last_scan = match members.0.get("last_scan") {
+        Ok(None) => status_history.last().cloned(),
+        _ => optional_entry(members, "last_scan")?,
+    };
     Ok(ShipmentState {
         position: position(members)?,
         current_status: members.parsed("current_status", Status::from_word)?,
         updated_at: members.date("updated_at")?,
         version: members.integer("version")?,
-        status_history: history(members)?,
+        status_history,
         history_truncated: members.number("history_truncated")?,
-        last_scan: optional_entry(members, "last_scan")?,
+        last_scan,
         attempts: members.number("attempts")?,
         exception: optional_entry(members, "exception")?,
     })

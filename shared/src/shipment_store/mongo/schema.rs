@@ -40,7 +40,9 @@ fn indexes() -> Document {
 /// A shipment as the reference has it: `tracking_number`, and the members of `state` at the top.
 fn flat() -> Vec<Document> {
     vec![
-        doc! { "$replaceWith": { "$mergeObjects": [{ "tracking_number": "$_id" }, "$$ROOT", "$state"] } },
+        doc! { "$replaceWith": { "$mergeObjects": [
+            { "tracking_number": "$_id", "last_scan": { "$last": "$state.status_history" } }, "$$ROOT", "$state",
+        ] } },
         doc! { "$unset": ["state", "e", "o"] },
     ]
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use mongodb::bson::raw::{CStr, cstr};
 use mongodb::bson::{DateTime, Document, RawArrayBuf, RawDocumentBuf, doc, rawdoc};
-use mongodb::options::{ClientOptions, CollectionOptions, ReadConcern};
+use mongodb::options::{ClientOptions, CollectionOptions, ReadConcern, ReadPreference, SelectionCriteria};
 use mongodb::{Client, Collection, Database};
 
 pub(crate) use members::Members;
@@ -51,6 +51,8 @@ impl MongoConnection {
         options.max_pool_size.get_or_insert(POOL_CONNECTIONS);
         options.server_selection_timeout = Some(SELECTION_DEADLINE);
         options.connect_timeout = Some(CONNECT_DEADLINE);
+        // Whatever the connection string says: a decision that is taken on a secondary's older state would be written as the newest.
+        options.selection_criteria = Some(SelectionCriteria::ReadPreference(ReadPreference::Primary));
         let client = Client::with_options(options)
             .map_err(|error| StoreError::unavailable(format!("no usable connection options ({})", kind(&error))))?;
         Ok(Self { database: client.database(database) })

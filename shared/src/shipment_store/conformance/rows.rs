@@ -117,6 +117,7 @@ async fn a_shipments_rows_are_read_in_order(writer: &dyn ShipmentWriter, reader:
     let read = async |after, limit| reader.events_of(id, after, limit).await.expect("readable");
     assert_eq!(read(None, 100).await, rows, "epoch, then offset, then partition");
     assert_eq!(read(None, 4).await, rows[..4], "at most so many");
+    assert_eq!(read(None, 0).await, [], "none, not all");
     for (index, row) in rows.iter().enumerate() {
         assert_eq!(read(Some(row.position), 100).await, rows[index + 1..], "behind {:?}", row.position);
         assert_eq!(read(Some(row.position), 1).await, rows[index + 1..].iter().take(1).cloned().collect::<Vec<_>>());

@@ -58,16 +58,19 @@ impl MongoReader {
         let collection = self.shipments();
         let find = collection
             .find(condition)
-            .projection(doc! { "state.status_history": 0 })
-            .sort(doc! { "created_at": -1, "_id": -1 })
+            // The last entry is the last scan.
+            .projection(doc! { "state.status_history": { "$slice": -1 } })
+            .sort(newest_first())
             .skip(skip)
             .limit(i64::from(size))
             .batch_size(size.saturating_add(1))
             .max_time(SERVER_DEADLINE);
         let cursor = within(CALL_DEADLINE, find).await?;
-        let mut shipments = Vec::with_capacity(size as usize);
+        let mut shipments = Vec::new();
         read_all(cursor, &mut |document| {
-            shipments.push(decode::stored(document)?);
+            let mut shipment = decode::stored(document)?;
+            shipment.state.status_history.clear();
+            shipments.push(shipment);
             Ok(())
         })
         .await?;
@@ -75,8 +78,13 @@ impl MongoReader {
     }
 }
 
+/// The order of lists.
+pub(super) fn newest_first() -> Document {
+    doc! { "created_at": -1, "_id": -1 }
+}
+
 /// The condition of `filter` alone, without that of the page.
-fn condition(filter: &ListFilter) -> Document {
+pub(super) fn condition(filter: &ListFilter) -> Document {
     let mut condition = Document::new();
     if let Some(client) = &filter.client_id {
         // Within `$eq`, so that no text of a caller's is ever taken for an operator.
@@ -110,7 +118,7 @@ fn prefix_range(prefix: &str) -> Document {
 }
 
 /// `condition`, and behind `start`. The first bound is redundant and keeps the index scan from beginning at the top.
-fn behind(condition: &Document, start: PageStart) -> Document {
+pub(super) fn behind(condition: &Document, start: PageStart) -> Document {
     let PageStart::After(time, number) = start else { return condition.clone() };
     let (time, number) = (date(time), number.as_str());
     doc! { "$and": [
@@ -157,6 +165,10 @@ impl ShipmentReader for MongoReader {
         after: Option<RowPosition>,
         limit: u32,
     ) -> Result<Vec<EventRow>, StoreError> {
+        if limit == 0 {
+            // MongoDB takes 0 for "no limit".
+            return Ok(Vec::new());
+        }
         let mut condition = doc! { "_id": prefix_range(&format!("{number}:")) };
         if let Some(RowPosition { log, partition }) = after {
             condition.insert(

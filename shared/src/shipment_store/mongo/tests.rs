@@ -10,7 +10,7 @@ use crate::mongo::{MongoConnection, on_real_database};
 use crate::shipment::{
     Claim, Event, EventBody, LogPosition, Outcome, ShipmentCreated, ShipmentState, Status, Timestamp,
 };
-use crate::shipment_store::{RowPosition, ShipmentReader, conformance};
+use crate::shipment_store::{ListFilter, PageStart, RowPosition, ShipmentReader, conformance};
 
 fn created(number: &str) -> Arc<ShipmentCreated> {
     let body = serde_json::json!({"tracking_number": number, "client_id": "client_001", "origin_address": "a",
@@ -112,6 +112,7 @@ async fn documents_have_the_members_of_the_reference() {
         let package = flat.get_document("package").expect("package");
         assert_eq!(keys(package), ["weight_kg", "dimensions", "content_description"]);
         assert_eq!(flat.get_array("status_history").expect("history").len(), 1);
+        assert_eq!(flat.get_document("last_scan").expect("a scan").get_str("status").ok(), Some("created"));
         assert!(!flat.contains_key("state") && !flat.contains_key("o"));
 
         let event = find_one(&connection, STATUS_EVENTS).await;
@@ -195,6 +196,37 @@ async fn what_we_did_not_write_is_corrupt_and_says_where() {
         match store.states(&[number]).await {
             Err(StoreError::Corrupt(why)) => assert!(why.contains("version"), "{why}"),
             other => panic!("{other:?}"),
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn lists_walk_an_index_in_their_order_and_sort_nothing() {
+    on_real_database("lists_walk_an_index_in_their_order_and_sort_nothing", async |connection| {
+        MongoStore::new(&connection).ensure_schema().await.expect("made");
+        let all = ListFilter::default();
+        let of_client = ListFilter { client_id: Some("client_001".to_owned()), ..all.clone() };
+        let status = Some(Status::InTransit);
+        let filters = [
+            (all.clone(), "newest_first"),
+            (ListFilter { status, ..all }, "newest_first"),
+            (of_client.clone(), "client_newest_first"),
+            (ListFilter { status, created_from: Some(Timestamp::default()), ..of_client }, "client_newest_first"),
+        ];
+        let cursor = PageStart::After(Timestamp::default(), "99M-ABC12345".parse().expect("well-formed"));
+        for (filter, index) in filters {
+            for start in [PageStart::Offset(0), cursor] {
+                let find = doc! { "find": SHIPMENTS, "filter": reader::behind(&reader::condition(&filter), start),
+                "sort": reader::newest_first(), "limit": 11 };
+                let explain = doc! { "explain": find, "verbosity": "queryPlanner" };
+                let command = RawDocumentBuf::try_from(&explain).expect("valid");
+                let reply = connection.run(command).await.expect("explained");
+                let planner = reply.get_document("queryPlanner").expect("a planner");
+                let plan = planner.get_document("winningPlan").expect("a plan").to_string();
+                assert!(plan.contains(&format!("\"indexName\": \"{index}\"")), "{filter:?} {start:?}: {plan}");
+                assert!(!plan.contains("\"SORT\"") && !plan.contains("COLLSCAN"), "{filter:?} {start:?}: {plan}");
+            }
         }
     })
     .await;

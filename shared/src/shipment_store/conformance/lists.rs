@@ -13,6 +13,23 @@ use crate::shipment_store::{ListFilter, Page, PageStart, ShipmentReader, Shipmen
 const SHIPMENTS: u64 = 90;
 const INSTANTS: u64 = 7;
 
+/// Characters that mean something to a pattern, the middle of a number, and lower case: no number begins with any of these.
+const NO_PREFIXES: [&str; 13] = [
+    "99M-0.",
+    "99M-%",
+    "99M-0%",
+    "99M-_",
+    "99M-0*",
+    ".*",
+    "%",
+    "99M-[0-9]",
+    "^99M",
+    "99M-0\\",
+    "99M-0\u{ff}",
+    "7A",
+    "99M-7a",
+];
+
 pub(super) async fn run(writer: &dyn ShipmentWriter, reader: &dyn ShipmentReader) {
     let empty = Page { shipments: Vec::new(), total: 0, has_next: false };
     let nothing = reader.list(&ListFilter::default(), PageStart::Offset(0), 10).await.expect("readable");
@@ -25,10 +42,8 @@ pub(super) async fn run(writer: &dyn ShipmentWriter, reader: &dyn ShipmentReader
         lists.check(&filter).await;
     }
     lists.check_pages(&ListFilter::default(), &lists.expected(&ListFilter::default()), 3).await;
-    assert_eq!(lists.count(&ListFilter { prefix: prefix("99M-"), ..ListFilter::default() }), lists.shipments.len());
-    for nothing_special in
-        ["99M-0.", "99M-%", "99M-0%", "99M-_", "99M-0*", ".*", "%", "99M-[0-9]", "^99M", "99M-0\\", "99M-0\u{ff}"]
-    {
+    lists.check(&ListFilter { prefix: prefix("99M-"), ..ListFilter::default() }).await;
+    for nothing_special in NO_PREFIXES {
         let filter = ListFilter { prefix: prefix(nothing_special), ..ListFilter::default() };
         let page = reader.list(&filter, PageStart::Offset(0), 10).await.expect("readable");
         assert_eq!(page, empty, "{nothing_special} stands for itself");
@@ -119,10 +134,6 @@ impl Lists<'_> {
         found.sort_by_key(|shipment| Reverse((shipment.created.created_at, shipment.created.tracking_number)));
         found.iter_mut().for_each(|shipment| shipment.state.status_history.clear());
         found
-    }
-
-    fn count(&self, filter: &ListFilter) -> usize {
-        self.expected(filter).len()
     }
 
     async fn page(&self, filter: &ListFilter, start: PageStart, limit: u32) -> Page {

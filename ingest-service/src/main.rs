@@ -22,6 +22,9 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 const SERVICE: &str = "ingest-service";
+/// So long the servers may take before we serve without them: when all is well, whoever finds us finds us complete, and when one is
+/// away, calls that need it get their 503.
+const PREPARED_FIRST: Duration = Duration::from_secs(5);
 /// Pause between two attempts to add the users of development.
 const SEED_PAUSE: Duration = Duration::from_secs(1);
 
@@ -63,9 +66,14 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let log = ports.log.clone();
     let routes = router(config, ports, clock::system, &registry, stop.clone())?;
 
-    // Served from the first moment: while a server is away, calls that need it get their 503.
+    let preparing = prepare(&servers, &*users, development, &stop);
+    tokio::pin!(preparing);
+    let first = tokio::time::timeout(PREPARED_FIRST, &mut preparing).await;
     let preparing = async {
-        let prepared = prepare(&servers, &*users, development, &stop).await;
+        let prepared = match first {
+            Ok(prepared) => prepared,
+            Err(_) => preparing.await,
+        };
         if prepared.is_err() {
             stop.cancel();
         }

@@ -139,7 +139,6 @@ impl PartitionConsumer for Lanes {
             known.owned = true;
             known.durable = None;
         }
-        tracing::info!(?partitions, "partitions assigned");
     }
 
     fn offer(&self, record: LogRecord) -> Offer {
@@ -176,7 +175,6 @@ impl PartitionConsumer for Lanes {
             }
             self.metrics.forget_lag(partition);
         }
-        tracing::info!(?partitions, "partitions revoked");
     }
 
     fn lag(&self, partition: i32, records: i64) {

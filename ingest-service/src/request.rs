@@ -1,6 +1,7 @@
 //! What every request passes through: it is given a trace and a deadline, it waits for no memory that is not there, and
 //! its answer is counted, logged when it failed, and written in the one shape when it is an error.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
@@ -55,7 +56,7 @@ pub(crate) async fn pass(State(edge): State<Edge>, mut request: Request, next: N
     };
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         problem.render(&mut response, &trace, edge.now(), uri.path());
-        span.in_scope(|| log(&problem, &uri));
+        span.in_scope(|| log(&problem, &uri, &edge.put_off));
     }
     if let Ok(value) = HeaderValue::from_str(&trace.traceparent()) {
         response.headers_mut().insert("traceparent", value);
@@ -82,12 +83,37 @@ fn content_length(headers: &HeaderMap) -> Option<usize> {
 }
 
 /// Failures of our own or of a dependency are told to the operator, once; a caller's mistake is the caller's affair.
-fn log(problem: &Problem, uri: &Uri) {
+fn log(problem: &Problem, uri: &Uri, put_off: &PutOff) {
     let (error, path, cause) = (problem.code().word(), uri.path(), problem.cause().unwrap_or_default());
     match problem.code() {
         Code::InternalError => tracing::error!(path, error, cause, "a request failed"),
-        Code::ServiceUnavailable => tracing::warn!(path, error, cause, "a request was put off"),
+        Code::ServiceUnavailable => {
+            if let Some(unsaid) = put_off.say(Instant::now()) {
+                tracing::warn!(path, error, cause, unsaid, "a request was put off");
+            }
+        }
         _ => tracing::debug!(path, error, detail = problem.detail(), "a request was refused"),
+    }
+}
+
+/// How often the log says that a request was put off: with a dependency away all of them are.
+const SAY_EVERY: Duration = Duration::from_secs(1);
+
+/// Holds back lines that say the same over and over.
+#[derive(Default)]
+pub(crate) struct PutOff(Mutex<(Option<Instant>, u64)>);
+
+impl PutOff {
+    /// How many went unsaid since the last time, when it is time to say it again.
+    fn say(&self, now: Instant) -> Option<u64> {
+        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (said, unsaid) = &mut *held;
+        if said.is_some_and(|said| now.duration_since(said) < SAY_EVERY) {
+            *unsaid += 1;
+            return None;
+        }
+        *said = Some(now);
+        Some(std::mem::take(unsaid))
     }
 }
 
@@ -217,6 +243,14 @@ pub(crate) fn answer(status: StatusCode, body: &impl serde::Serialize) -> Respon
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_outage_is_said_once_a_second_with_what_went_unsaid() {
+        let (put_off, start) = (PutOff::default(), Instant::now());
+        assert_eq!(put_off.say(start), Some(0));
+        assert_eq!((put_off.say(start), put_off.say(start)), (None, None));
+        assert_eq!(put_off.say(start + SAY_EVERY), Some(2));
+    }
 
     #[test]
     fn the_media_type_counts_and_its_parameters_do_not() {

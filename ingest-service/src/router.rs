@@ -18,7 +18,7 @@ use crate::authenticate::{self, Passwords, Tokens};
 use crate::config::Config;
 use crate::health::{self, Health};
 use crate::metrics::{self, Metrics};
-use crate::request::IN_FLIGHT_BYTES;
+use crate::request::{IN_FLIGHT_BYTES, PutOff};
 use crate::{Ports, publish, query, request};
 
 /// What every handler is given. Clones are the same edge.
@@ -35,6 +35,8 @@ pub(crate) struct Parts {
     pub(crate) metrics: Metrics,
     /// The memory that requests in flight may still take, in bytes.
     pub(crate) memory: Semaphore,
+    /// What the log has said about requests that were put off.
+    pub(crate) put_off: PutOff,
     pub(crate) stop: CancellationToken,
     clock: Clock,
 }
@@ -54,6 +56,7 @@ impl Edge {
             health: Health::default(),
             metrics: Metrics::new(registry)?,
             memory: Semaphore::new(IN_FLIGHT_BYTES),
+            put_off: PutOff::default(),
             config,
             ports,
             stop,

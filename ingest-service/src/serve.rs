@@ -16,8 +16,9 @@ use tokio_util::task::TaskTracker;
 
 /// Most connections at a time. One more waits in the system's backlog; an idle one costs about 10 KB.
 const CONNECTIONS: usize = 8_192;
-/// Longest time for the head of a request, and for a connection to lie idle between two.
-const HEAD_DEADLINE: Duration = Duration::from_secs(30);
+/// Longest time for the head of a request, and for a connection to lie idle between two: longer than the 60 s after which load balancers
+/// let go of an idle one, so that none of them sends a request into a connection that we are closing.
+const HEAD_DEADLINE: Duration = Duration::from_secs(75);
 /// Largest head of a request, in bytes: a token of 4 KiB and as much again.
 const HEAD_BYTES: usize = 16 * 1024;
 /// How long new connections are still taken after `/readyz` has turned false: those that a load balancer opened before it knew.

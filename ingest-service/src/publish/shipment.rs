@@ -19,6 +19,9 @@ use crate::request::{self, BODY_BYTES, Trace};
 use crate::router::Edge;
 use crate::validate;
 
+/// How long a registration waits for its number. Numbers are leased in blocks, so it waits only when a block is used up and the database
+/// that gives out the next one is slow or away.
+const NUMBER_PATIENCE: Duration = Duration::from_secs(5);
 /// How long a registration is waited for before it is answered 202 (contract section 4).
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -42,7 +45,11 @@ pub(crate) async fn post_shipment(
     caller.require(Action::CreateShipments)?;
     let value = request::json(request, BODY_BYTES).await?;
     let body = validate::shipment(value, &caller)?;
-    let created = decide(&edge, body, edge.numbers.next().await?);
+    let number = tokio::time::timeout(NUMBER_PATIENCE, edge.numbers.next()).await;
+    let number = number.map_err(|_| {
+        Problem::unavailable("There is no tracking number to give out; try again", "no lease in time")
+    })??;
+    let created = decide(&edge, body, number);
     let event = Event::Created(Box::new(created.clone()));
     let record = record::encode(&event, Some(&trace.traceparent()));
     let positions = edge.ports.log.append(Topic::Events, vec![record]).await.all()?;

@@ -6,7 +6,9 @@ use async_trait::async_trait;
 use axum::http::StatusCode;
 use serde_json::json;
 use shared::dedup_window::{Decided, DedupWindow, WindowError};
+use shared::number_lease::{NumberLease, NumberLeases};
 use shared::shipment::{EventId, Outcome};
+use shared::shipment_store::StoreError;
 
 use crate::world::{ADMIN, Announce, CLIENT, DRIVER, World, registration, report};
 
@@ -86,4 +88,25 @@ async fn with_the_window_away_nothing_changes_but_a_metric_and_the_health() {
     assert_eq!(health.json()["checks"]["cache"], "unavailable");
     let ready = world.get(ADMIN, "/readyz").await;
     assert_eq!(ready.status, StatusCode::OK);
+}
+
+/// A store of leases that does not answer.
+struct Silent;
+
+#[async_trait]
+impl NumberLeases for Silent {
+    async fn lease(&self, _: u32) -> Result<NumberLease, StoreError> {
+        std::future::pending().await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_number_a_registration_is_put_off_in_time() {
+    let world = World::with(|ports| ports.leases = Arc::new(Silent)).await;
+    world.bearer(CLIENT).await;
+    let before = tokio::time::Instant::now();
+    let answer = world.post(CLIENT, "/shipments", &registration()).await;
+    assert_eq!(answer.failure(), (503, "SERVICE_UNAVAILABLE".to_owned()));
+    assert!(before.elapsed().as_secs() < 10);
+    assert_eq!(world.records(), []);
 }

@@ -72,8 +72,9 @@ pub(crate) async fn post_batch(
     }
     let decided = decided_before(&edge, &valid.keys, &valid.ids).await;
     let traceparent = trace.traceparent();
-    let fresh = valid.events.iter().zip(&decided).filter(|(_, decided)| !**decided);
-    let records: Vec<_> = fresh.map(|(event, _)| record::encode(event, Some(&traceparent))).collect();
+    let fresh = valid.events.iter().zip(&valid.ids).zip(&decided).filter(|(_, decided)| !**decided);
+    let encode = |(event, &id): (&Event, &EventId)| record::encode_as(event, id, Some(&traceparent));
+    let records: Vec<_> = fresh.map(|(event, _)| encode(event)).collect();
     let appended = if records.is_empty() {
         Appended { positions: Vec::new(), refused: None }
     } else {

@@ -76,11 +76,16 @@ fn list(errors: &[FieldError]) -> String {
 /// The record of `event`, keyed by its tracking number. `traceparent` is the W3C header of the request that sent it.
 #[must_use]
 pub fn encode(event: &Event, traceparent: Option<&str>) -> NewRecord {
+    encode_as(event, event.event_id(), traceparent)
+}
+
+/// The same for a caller who has the event's `id` already: two hashes that need not be taken again.
+#[must_use]
+pub fn encode_as(event: &Event, id: EventId, traceparent: Option<&str>) -> NewRecord {
     let (ce_type, value) = match event {
         Event::Created(created) => (CREATED_TYPE, to_json(created)),
-        Event::Reported(reported) => (REPORTED_TYPE, to_json(&ReportedValue::of(reported))),
+        Event::Reported(reported) => (REPORTED_TYPE, to_json(&ReportedValue::of(reported, id))),
     };
-    let id = event.event_id();
     let headers = cloud_event_headers(id, ce_type, EDGE_SOURCE, event.recorded_at(), traceparent);
     NewRecord::keyed(event.tracking_number(), value, headers)
 }
@@ -123,13 +128,8 @@ struct ReportedValue<'a> {
 }
 
 impl<'a> ReportedValue<'a> {
-    fn of(reported: &'a StatusReported) -> Self {
-        Self {
-            event_id: reported.body.event_id(),
-            body: &reported.body,
-            recorded_at: reported.recorded_at,
-            reporter: reported.reporter.as_ref(),
-        }
+    fn of(reported: &'a StatusReported, event_id: EventId) -> Self {
+        Self { event_id, body: &reported.body, recorded_at: reported.recorded_at, reporter: reported.reporter.as_ref() }
     }
 }
 

@@ -146,7 +146,14 @@ fn read_metadata(form: &mut Form) -> BTreeMap<String, String> {
             form.error(&name, "too_long", format!("a name has 1 to {} characters", limits::METADATA_NAME));
             continue;
         }
+        if name.contains('\0') {
+            form.error(&name, "malformed", "a name must not contain a NUL character");
+            continue;
+        }
         match value {
+            Value::String(text) if text.contains('\0') => {
+                form.error(&name, "malformed", "must not contain a NUL character");
+            }
             Value::String(text) if text.chars().count() <= limits::METADATA_VALUE => {
                 metadata.insert(name, text);
             }
@@ -290,11 +297,11 @@ mod tests {
         let mut light = body();
         light["weight_kg"] = json!(0);
         light["origin_lat"] = json!(90.1);
-        light["metadata"] = json!({"order": 7});
+        light["metadata"] = json!({"order": 7, "nul": "a\u{0}b"});
         light["recipient"] = json!({"nmae": "Ana"});
         let errors = ShipmentBody::from_json(light, UnknownFields::Refuse).expect_err("refused");
         let fields: Vec<_> = errors.iter().map(|error| error.field.as_str()).collect();
-        assert_eq!(fields, ["origin_lat", "weight_kg", "recipient.nmae", "metadata.order"]);
+        assert_eq!(fields, ["origin_lat", "weight_kg", "recipient.nmae", "metadata.nul", "metadata.order"]);
     }
 
     #[test]

@@ -2,7 +2,8 @@
 # Starts one platform, new: with a topic and a database, or a directory, of its own, and removes them again. Sourced by run.sh
 # beside it and by deploy/play/both.sh. A platform that is already running is neither used nor touched.
 #
-#   build_systems                  optimised programs, each with the features that it is shipped with
+#   build_systems                  optimised programs, each with the features that it is shipped with; none when
+#                                  PROGRAMS names a directory that holds them
 #   start_pair | start_rastro      sets $url, and $processes to name=pid of everything that takes part
 #   stop_system                    stops it and removes what it wrote
 # shellcheck disable=SC2034 # read by the scripts that source this
@@ -11,7 +12,7 @@ set -euo pipefail
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
 target=${CARGO_TARGET_DIR:-$repository/target}
 case $target in /*) ;; *) target=$PWD/$target ;; esac
-programs=$target/release
+programs=${PROGRAMS:-$target/release}
 # Seconds until a program must be ready, and until it must have ended (both drain first).
 ready_deadline=60
 end_deadline=30
@@ -26,6 +27,8 @@ say() { printf '== %s\n' "$*" >&2; }
 
 build_systems() {
   local package
+  [ -z "${PROGRAMS:-}" ] || return 0
+  say 'building'
   for package in ingest-service processor-service; do
     cargo build --quiet --release --locked --manifest-path "$repository/Cargo.toml" -p "$package" --features servers
   done

@@ -8,7 +8,6 @@ file=${1:-$here/sample.ndjson}
 source "$here/../bench/systems.sh"
 : "${KAFKA_BROKERS:?}" "${MONGO_URI:?}" "${REDIS_ADDR:?}"
 
-say 'building'
 build_systems
 code=0
 for system in pair rastro; do

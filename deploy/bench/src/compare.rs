@@ -46,8 +46,10 @@ pub fn table(results: &[Measured]) -> String {
 
 fn events_row(events: &EventsResult, ceiling: Option<f64>) -> String {
     let (http, outcome) = (&events.http_ms, &events.end_to_end_ms);
+    // Of a run at a given rate it would say nothing.
+    let share = ceiling.filter(|_| events.rate_wanted == 0);
     let share =
-        ceiling.map_or_else(String::new, |ceiling| format!("{:.0} %", 100.0 * events.visible_per_second / ceiling));
+        share.map_or_else(String::new, |ceiling| format!("{:.0} %", 100.0 * events.visible_per_second / ceiling));
     let accepted = format!("{:.0}", events.accepted_per_second);
     let visible = format!("{:.0}", events.visible_per_second);
     let [p50, p99, max] = [http.p50, http.p99, http.max].map(|millis| format!("{millis:.1}"));

@@ -73,7 +73,7 @@ impl Metrics {
     /// A batch is durable.
     pub(crate) fn batch(&self, decision: &Decision, ages: impl Iterator<Item = Duration>, took: Duration) {
         let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
-        for (_, row) in &decision.rows {
+        for row in &decision.rows {
             let claim = row.report.claim.as_str();
             self.outcomes.with_label_values(&[row.outcome.as_str()]).inc();
             self.duration.with_label_values(&[claim]).observe(took.as_secs_f64());
@@ -87,7 +87,7 @@ impl Metrics {
             self.end_to_end.observe(age.as_secs_f64());
         }
         let duplicates = decision.duplicates as u64;
-        let conflicts = decision.rows.iter().filter(|(_, row)| row.outcome == Outcome::Conflict).count() as u64;
+        let conflicts = decision.rows.iter().filter(|row| row.outcome == Outcome::Conflict).count() as u64;
         let new = decision.rows.len() as u64 - conflicts;
         self.outcomes.with_label_values(&[Outcome::Duplicate.as_str()]).inc_by(duplicates);
         for (result, count) in [("new", new), ("duplicate", duplicates), ("conflict", conflicts)] {

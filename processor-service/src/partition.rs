@@ -44,8 +44,10 @@ pub(crate) struct Work<'a> {
 /// What an attempt decided. Nothing of it is written yet.
 #[derive(Default)]
 pub(crate) struct Decision {
-    /// The rows to insert, each with the index of its item.
-    pub(crate) rows: Vec<(usize, EventRow)>,
+    /// The rows to insert.
+    pub(crate) rows: Vec<EventRow>,
+    /// For each row the index of its item.
+    row_items: Vec<usize>,
     changed: Changed,
     /// Records that an earlier attempt applied, by the rows that it wrote.
     skipped: Vec<(RowId, RowPosition)>,
@@ -118,11 +120,10 @@ impl<'a> Work<'a> {
     /// Steps 5 and 6: rows, then states. `Ok(false)` when the store refused some documents: their records are poison from now on, and
     /// the batch has to be decided again without them.
     pub(crate) async fn write(&mut self, ports: &Ports, decision: &Decision) -> Result<bool, Failure> {
-        let rows: Vec<EventRow> = decision.rows.iter().map(|(_, row)| row.clone()).collect();
-        if !rows.is_empty() {
-            match ports.store.insert_events(&rows).await {
+        if !decision.rows.is_empty() {
+            match ports.store.insert_events(&decision.rows).await {
                 Err(StoreError::Refused(refused)) => {
-                    let indexes = refused.into_iter().map(|(row, why)| (decision.rows[row].0, why));
+                    let indexes = refused.into_iter().map(|(row, why)| (decision.row_items[row], why));
                     self.refuse(indexes.collect());
                     return Ok(false);
                 }
@@ -145,10 +146,10 @@ impl<'a> Work<'a> {
                 Err(StoreError::Refused(refused)) => {
                     let refused: HashMap<_, _> =
                         refused.into_iter().map(|(write, why)| (writes[write].tracking_number, why)).collect();
-                    let of_refused = |(index, row): &(usize, EventRow)| {
-                        Some((*index, refused.get(&row.event_id.tracking_number)?.clone()))
+                    let of_refused = |(&index, row): (&usize, &EventRow)| {
+                        Some((index, refused.get(&row.event_id.tracking_number)?.clone()))
                     };
-                    self.refuse(decision.rows.iter().filter_map(of_refused).collect());
+                    self.refuse(decision.row_items.iter().zip(&decision.rows).filter_map(of_refused).collect());
                     return Ok(false);
                 }
                 written => written?,
@@ -206,9 +207,10 @@ impl Decision {
             self.dead.push((index, Cause { class: "KEY_CONFLICT", message }));
         }
         known.add(row.row_id(), position, event.id.payload);
-        self.rows.push((index, row));
+        self.rows.push(row);
+        self.row_items.push(index);
         if let Some(shipment) = judgement.shipment {
-            self.changed.add(shipment, &event.event, item.position.partition);
+            self.changed.add(shipment, event.created.clone(), item.position.partition);
         }
     }
 
@@ -224,13 +226,13 @@ impl Decision {
             rows.sort_by_key(|row| (row.position.partition, row.position.log));
             rows.dedup_by_key(|row| row.position);
         }
-        Ok(rows.iter().chain(self.rows.iter().map(|(_, row)| row)).filter_map(crate::change::of).collect())
+        Ok(rows.iter().chain(&self.rows).filter_map(crate::change::of).collect())
     }
 
     /// Step 7, the window: what was decided and is durable now.
     pub(crate) fn decided(&self) -> Vec<Decided> {
         let remembered = |row: &EventRow| !matches!(row.outcome, Outcome::Conflict | Outcome::DeadLettered);
-        let rows = self.rows.iter().map(|(_, row)| row).filter(|row| remembered(row));
+        let rows = self.rows.iter().filter(|row| remembered(row));
         let decided =
             rows.map(|row| Decided { dedup_key: row.report.dedup_key(), event_id: row.event_id, outcome: row.outcome });
         decided.collect()

@@ -4,9 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use shared::shipment::transition::IdentifiedEvent;
-use shared::shipment::{
-    Event, Judgement, LogPosition, Outcome, RejectReason, Shipment, ShipmentCreated, TrackingNumber,
-};
+use shared::shipment::{Judgement, LogPosition, Outcome, RejectReason, Shipment, ShipmentCreated, TrackingNumber};
 use shared::shipment_store::{EventRow, RowPosition, StateWrite};
 
 /// The row of an event that was judged at `position`. `owner` is the shipment as it was when it was judged.
@@ -25,8 +23,8 @@ pub(crate) fn row(
         from: judgement.from,
         to: judgement.to,
         report: event.report.clone(),
-        recorded_at: event.event.recorded_at(),
-        reporter: event.event.reporter().cloned(),
+        recorded_at: event.recorded_at,
+        reporter: event.reporter.clone(),
         shipment_client_id: after.or(owner).map(|shipment| shipment.terms.client_id.clone()),
         version: after.map(|shipment| shipment.state.version),
     }
@@ -46,8 +44,8 @@ pub(crate) fn refused_row(event: &IdentifiedEvent, position: RowPosition) -> Eve
         from: None,
         to: event.report.claim.status(),
         report,
-        recorded_at: event.event.recorded_at(),
-        reporter: event.event.reporter().cloned(),
+        recorded_at: event.recorded_at,
+        reporter: event.reporter.clone(),
         shipment_client_id: None,
         version: None,
     }
@@ -60,12 +58,8 @@ pub(crate) struct Changed {
 }
 
 impl Changed {
-    /// `shipment` is the state after `event`, whose record stands on `partition`.
-    pub(crate) fn add(&mut self, shipment: Shipment, event: &Event, partition: i32) {
-        let created = match event {
-            Event::Created(created) => Some(Arc::new((**created).clone())),
-            Event::Reported(_) => None,
-        };
+    /// `shipment` is the state after an event whose record stands on `partition`; `created` when that was its registration.
+    pub(crate) fn add(&mut self, shipment: Shipment, created: Option<Arc<ShipmentCreated>>, partition: i32) {
         let number = shipment.tracking_number;
         let earlier = self.shipments.remove(&number).and_then(|(_, created, _)| created);
         self.shipments.insert(number, (shipment, created.or(earlier), partition));

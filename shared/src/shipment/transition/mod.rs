@@ -11,11 +11,12 @@ mod strict;
 
 use std::sync::Arc;
 
-use super::event::{Claim, Event, EventBody, StatusReported};
+use super::event::{Claim, Event, EventBody, Reporter};
 use super::identity::{EventId, PayloadHash};
 use super::registration::ShipmentCreated;
 use super::state::{HistoryEntry, LogPosition, Shipment, ShipmentState, Terms};
 use super::status::{Policy, Status, words};
+use super::timestamp::Timestamp;
 
 words! {
     /// What became of an event.
@@ -78,21 +79,33 @@ impl Judgement {
     }
 }
 
-/// An event with what every step needs of it, computed once.
+/// An event as every step needs it, with its id computed once.
 #[derive(Clone, Debug)]
 pub struct IdentifiedEvent {
-    /// The event.
-    pub event: Event,
     /// Its id.
     pub id: EventId,
     /// What it reports.
     pub report: EventBody,
+    /// When the platform accepted it.
+    pub recorded_at: Timestamp,
+    /// Who sent it, where that is known.
+    pub reporter: Option<Reporter>,
+    /// The registration, when it is one.
+    pub created: Option<Arc<ShipmentCreated>>,
 }
 
 impl From<Event> for IdentifiedEvent {
     fn from(event: Event) -> Self {
-        let (id, report) = (event.event_id(), event.report());
-        Self { event, id, report }
+        let (id, recorded_at) = (event.event_id(), event.recorded_at());
+        match event {
+            Event::Created(created) => {
+                let report = created.report();
+                Self { id, report, recorded_at, reporter: None, created: Some(Arc::from(created)) }
+            }
+            Event::Reported(reported) => {
+                Self { id, report: reported.body, recorded_at, reporter: reported.reporter, created: None }
+            }
+        }
     }
 }
 
@@ -118,16 +131,14 @@ pub fn judge(
 
 fn decide(shipment: Option<&Shipment>, event: &IdentifiedEvent, position: LogPosition) -> Judgement {
     let reject = |reason| Judgement::refused(Outcome::Rejected, reason, shipment, event.report.claim);
-    match (&event.event, shipment) {
-        (Event::Created(_), Some(_)) => reject(RejectReason::InvalidTransition),
-        (Event::Created(created), None) => create(created, event.id, position),
-        (Event::Reported(_), None) => reject(RejectReason::ShipmentNotFound),
-        (Event::Reported(reported), Some(shipment)) if is_foreign(reported, &shipment.terms) => {
-            reject(RejectReason::Forbidden)
-        }
-        (Event::Reported(reported), Some(shipment)) => match shipment.terms.policy {
+    match (&event.created, shipment) {
+        (Some(_), Some(_)) => reject(RejectReason::InvalidTransition),
+        (Some(created), None) => create(created, event.id, position),
+        (None, None) => reject(RejectReason::ShipmentNotFound),
+        (None, Some(shipment)) if is_foreign(event, &shipment.terms) => reject(RejectReason::Forbidden),
+        (None, Some(shipment)) => match shipment.terms.policy {
             // The edge does not accept `field` yet; until its own file stands here, such a shipment is judged strictly.
-            Policy::Strict | Policy::Field => strict::judge(shipment, event, reported, position),
+            Policy::Strict | Policy::Field => strict::judge(shipment, event, position),
         },
     }
 }
@@ -153,20 +164,14 @@ fn create(created: &ShipmentCreated, id: EventId, position: LogPosition) -> Judg
 }
 
 /// A client may report about its own shipments only. A record without a reporter was written by an operator.
-fn is_foreign(reported: &StatusReported, terms: &Terms) -> bool {
-    let reporter = reported.reporter.as_ref().filter(|reporter| reporter.role == "client");
+fn is_foreign(event: &IdentifiedEvent, terms: &Terms) -> bool {
+    let reporter = event.reporter.as_ref().filter(|reporter| reporter.role == "client");
     reporter.is_some_and(|reporter| reporter.client_id.as_deref() != Some(terms.client_id.as_str()))
 }
 
 /// The judgement of an event that enters the history.
-fn entered(
-    shipment: &Shipment,
-    event: &IdentifiedEvent,
-    reported: &StatusReported,
-    position: LogPosition,
-    moved: bool,
-) -> Judgement {
-    let entry = HistoryEntry::of(&event.report, event.id, reported.recorded_at, moved);
+fn entered(shipment: &Shipment, event: &IdentifiedEvent, position: LogPosition, moved: bool) -> Judgement {
+    let entry = HistoryEntry::of(&event.report, event.id, event.recorded_at, moved);
     let state = shipment.state.after(entry, position);
     Judgement {
         outcome: if moved { Outcome::Applied } else { Outcome::Recorded },

@@ -45,7 +45,7 @@ pub(crate) async fn post_event(
         return Ok(answer(id, &Verdict::Duplicate, wait));
     }
     let reported = StatusReported { body, recorded_at: now, reporter: Some(caller.reporter()) };
-    let record = record::encode(&Event::Reported(reported), Some(&trace.traceparent()));
+    let record = record::encode_as(&Event::Reported(reported), id, Some(&trace.traceparent()));
     let positions = edge.ports.log.append(Topic::Events, vec![record]).await.all()?;
     let Some(&position) = positions.first() else {
         return Err(Problem::internal("the log acknowledged a record without a position"));

@@ -24,6 +24,12 @@ async fn decided_before(edge: &Edge, keys: &[String], ids: &[EventId]) -> Vec<bo
             return vec![false; ids.len()];
         }
     };
+    if known.len() != ids.len() {
+        // Never pair answers with events that they may not belong to.
+        tracing::error!(asked = ids.len(), answered = known.len(), "the dedup window breaks its contract");
+        edge.metrics.window(WindowResult::Unavailable, ids.len());
+        return vec![false; ids.len()];
+    }
     let is_decided =
         |(known, id): (&Option<(EventId, Outcome)>, &EventId)| known.is_some_and(|(known, _)| known == *id);
     let decided: Vec<bool> = known.iter().zip(ids).map(is_decided).collect();

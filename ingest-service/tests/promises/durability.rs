@@ -110,3 +110,30 @@ async fn without_a_number_a_registration_is_put_off_in_time() {
     assert!(before.elapsed().as_secs() < 10);
     assert_eq!(world.records(), []);
 }
+
+/// A window that answers for fewer keys than it was asked about.
+struct Short;
+
+#[async_trait]
+impl DedupWindow for Short {
+    async fn look_up(&self, _: &[String]) -> Result<Vec<Option<(EventId, Outcome)>>, WindowError> {
+        Ok(vec![None])
+    }
+
+    async fn remember(&self, _: &[Decided]) -> Result<(), WindowError> {
+        Ok(())
+    }
+
+    async fn check(&self) -> Result<(), WindowError> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_window_that_answers_too_little_loses_no_event() {
+    let world = World::with(|ports| ports.window = Arc::new(Short)).await;
+    let events = [0, 1, 2].map(|minute| report("99M-ABC12345", "picked_up", minute));
+    let answer = world.post(DRIVER, "/events/batch", &json!(events)).await;
+    assert_eq!((answer.status, &answer.json()["queued"]), (StatusCode::ACCEPTED, &json!(3)));
+    assert_eq!(world.records().len(), 3);
+}

@@ -19,7 +19,7 @@ use shared::metrics::MetricRegistry;
 use shared::number_lease::memory::MemoryLeases;
 use shared::settings::Environment;
 use shared::shipment::transition::IdentifiedEvent;
-use shared::shipment::{Event, LogPosition, Outcome, Timestamp, judge, record};
+use shared::shipment::{LogPosition, Outcome, Timestamp, judge, record};
 use shared::shipment_store::memory::MemoryStore;
 use shared::shipment_store::{EventRow, RowPosition, ShipmentWriter, StateWrite};
 use shared::user_store::memory::MemoryUsers;
@@ -222,7 +222,9 @@ fn ends(log: &MemoryLog) -> Vec<Position> {
 /// Judges every record from the first on; what was decided before comes out the same and is written once.
 async fn process(log: &MemoryLog, store: &MemoryStore, window: &MemoryWindow) {
     for stored in log.records(Topic::Events) {
-        let event = IdentifiedEvent::from(record::decode(&stored).expect("the edge writes no poison"));
+        let decoded = record::decode(&stored).expect("the edge writes no poison");
+        let dedup_key = decoded.dedup_key();
+        let event = IdentifiedEvent::from(decoded);
         let position = LogPosition { epoch: 0, offset: stored.position.offset };
         let number = event.id.tracking_number;
         let shipment = store.states(&[number]).await.expect("reachable").remove(&number);
@@ -243,21 +245,18 @@ async fn process(log: &MemoryLog, store: &MemoryStore, window: &MemoryWindow) {
             from: judged.from,
             to: judged.to,
             report: event.report.clone(),
-            recorded_at: event.event.recorded_at(),
-            reporter: event.event.reporter().cloned(),
+            recorded_at: event.recorded_at,
+            reporter: event.reporter.clone(),
             shipment_client_id: judged.shipment.as_ref().or(shipment.as_ref()).map(|s| s.terms.client_id.clone()),
             version: judged.shipment.as_ref().map(|shipment| shipment.state.version),
         };
         store.insert_events(&[row]).await.expect("reachable");
         if let Some(shipment) = judged.shipment {
-            let created = match &event.event {
-                Event::Created(created) => Some(Arc::new((**created).clone())),
-                Event::Reported(_) => None,
-            };
+            let created = event.created.clone();
             let write = StateWrite { tracking_number: number, created, state: shipment.state };
             store.write_states(&[write]).await.expect("reachable");
         }
-        let decided = Decided { dedup_key: event.event.dedup_key(), event_id: event.id, outcome: judged.outcome };
+        let decided = Decided { dedup_key, event_id: event.id, outcome: judged.outcome };
         window.remember(&[decided]).await.expect("in memory");
     }
 }

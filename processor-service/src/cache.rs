@@ -11,8 +11,8 @@ use shared::shipment::{Shipment, TrackingNumber};
 
 use crate::consume::{Batch, Generation};
 
-/// Most shipments that one lane remembers: about 1.5 KB each, so 30 MB.
-const SHIPMENTS: NonZeroUsize = NonZeroUsize::new(20_000).expect("is not zero");
+/// Most shipments that one lane remembers: about 2 KB each, so 20 MB.
+const SHIPMENTS: NonZeroUsize = NonZeroUsize::new(10_000).expect("is not zero");
 /// Longest history that is worth remembering: entries beyond make a shipment ten times as heavy as most, and reading it
 /// again costs one look-up in a batch.
 const HISTORY: usize = 32;

@@ -10,8 +10,8 @@ use crate::event_log::murmur2::partition_of;
 use crate::event_log::{Header, NewRecord, Position, Topic};
 
 pub(super) fn a_key_has_one_partition(bench: &Bench) {
-    let keyed = |n: usize| NewRecord { key: Some(format!("99M-{:06}", n % 500).into()), ..record(n) };
-    let records: Vec<NewRecord> = (0..1000).map(keyed).collect();
+    let keyed = |n: usize| NewRecord { key: Some(format!("99M-{:06}", n % 1_000).into()), ..record(n) };
+    let records: Vec<NewRecord> = (0..1_200).map(keyed).collect();
     let positions = bench.append(records.clone());
     for (record, position) in records.iter().zip(&positions) {
         let key = record.key.as_deref().expect("has one");

@@ -1,4 +1,9 @@
 //! On a real broker (`KAFKA_BROKERS`), and on librdkafka's own mock cluster where a broker must fail.
 
+mod away;
 mod conformance;
+mod group;
+mod killed;
+mod pressure;
 mod topic;
+mod topics;

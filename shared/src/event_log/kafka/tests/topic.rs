@@ -1,10 +1,14 @@
 //! Topics of a test's own on the real broker.
 
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
 
-use crate::event_log::Topic;
+use crate::event_log::conformance::LogUnderTest;
 use crate::event_log::kafka::{KafkaSettings, ensure_topics};
+use crate::event_log::{LogRecord, NewRecord, Topic};
 use crate::real_servers::{address, unique_name};
 
 /// Three topics that nobody else uses; they go with it.
@@ -49,4 +53,47 @@ impl Drop for TestTopic {
             admin.delete_groups(&[&self.settings.group], &AdminOptions::new()).await.expect("groups can be deleted");
         });
     }
+}
+
+/// Appends the numbers of `range`, each under one of 23 keys; gives offsets and values of each partition.
+pub(super) fn append_numbered(log: &LogUnderTest, range: std::ops::Range<usize>) -> BTreeMap<i32, Vec<(i64, Bytes)>> {
+    let record = |n: usize| NewRecord {
+        key: Some(format!("99M-KEY{:02}", n % 23).into()),
+        partition: None,
+        value: Some(n.to_string().into()),
+        headers: Vec::new(),
+        timestamp: None,
+    };
+    let records: Vec<NewRecord> = range.map(record).collect();
+    let mut partitions: BTreeMap<i32, Vec<(i64, Bytes)>> = BTreeMap::new();
+    for chunk in records.chunks(2_000) {
+        let positions = block_on(log.appender.append(Topic::Events, chunk.to_vec())).all().expect("accepted");
+        for (position, record) in positions.into_iter().zip(chunk) {
+            let value = record.value.clone().unwrap_or_default();
+            partitions.entry(position.partition).or_default().push((position.offset, value));
+        }
+    }
+    partitions
+}
+
+/// Appends more of them, and notes them behind what is `expected`.
+pub(super) fn append_more(
+    log: &LogUnderTest,
+    range: std::ops::Range<usize>,
+    expected: &mut BTreeMap<i32, Vec<(i64, Bytes)>>,
+) {
+    for (partition, records) in append_numbered(log, range) {
+        expected.entry(partition).or_default().extend(records);
+    }
+}
+
+/// Offsets and values of each partition, in the order in which they came; panics unless the offsets grow.
+pub(super) fn values_by_partition(records: &[LogRecord]) -> BTreeMap<i32, Vec<(i64, Bytes)>> {
+    let mut partitions: BTreeMap<i32, Vec<(i64, Bytes)>> = BTreeMap::new();
+    for record in records {
+        let before = partitions.entry(record.position.partition).or_default();
+        assert!(before.last().is_none_or(|(last, _)| *last < record.position.offset), "{:?}", record.position);
+        before.push((record.position.offset, record.value.clone().unwrap_or_default()));
+    }
+    partitions
 }

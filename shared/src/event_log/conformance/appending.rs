@@ -49,8 +49,10 @@ pub(super) fn records_come_back_byte_for_byte(bench: &Bench) {
     let read = bench.read(Topic::Events);
     assert_eq!(read.len(), records.len());
     for (record, position) in records.into_iter().zip(positions) {
-        let found = read.iter().find(|found| found.position == position);
-        assert_eq!(found, Some(&record.at(position, -1)));
+        let found = read.iter().find(|found| found.position == position).expect("it stands where it was said to");
+        assert_eq!((&found.key, &found.value), (&record.key, &record.value));
+        assert_eq!(found.headers, record.headers, "all of them, in their order");
+        assert_eq!(Some(found.timestamp), record.timestamp);
     }
 }
 

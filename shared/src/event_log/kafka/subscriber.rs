@@ -31,8 +31,13 @@ impl EventSubscriber for KafkaSubscriber {
         kafka.subscribe(&[&self.settings.topic]).map_err(fatal)?;
         let result = Pump::new(&kafka).run(stop);
         kafka.context().let_go_of_everything(&kafka);
-        // To drop it is to leave the group. That takes up to a few seconds, on this thread.
-        drop(kafka);
+        match result {
+            // To drop it is to leave the group. That takes up to a few seconds, on this thread.
+            Ok(()) => drop(kafka),
+            // librdkafka 2.12 closes no group after a fatal error and then waits for its end for ever. The process must end
+            // anyway.
+            Err(_) => std::mem::forget(kafka),
+        }
         result.map_err(fatal)
     }
 }

@@ -11,7 +11,9 @@ use tokio_util::sync::CancellationToken;
 use super::topic::settings;
 use crate::event_log::conformance::Recorder;
 use crate::event_log::kafka::{KafkaAppender, KafkaSettings, KafkaSubscriber};
-use crate::event_log::{APPEND_DEADLINE, AppendError, Appended, EventAppender, EventSubscriber, NewRecord, Topic};
+use crate::event_log::{
+    APPEND_DEADLINE, AppendError, Appended, EventAppender, EventSubscriber, NewRecord, SubscribeError, Topic,
+};
 
 type Cluster = MockCluster<'static, DefaultProducerContext>;
 
@@ -180,4 +182,26 @@ fn a_subscriber_is_not_alive_while_the_broker_is_away_and_goes_on_when_it_is_bac
     });
     // Both live as long as the cluster.
     drop((Arc::new(appender), cluster));
+}
+
+#[test]
+fn a_member_that_the_group_throws_out_for_good_ends_with_an_error() {
+    let (cluster, settings) = cluster();
+    let (consumer, stop) = (Recorder::default(), CancellationToken::new());
+    let subscriber = Box::new(KafkaSubscriber::new(settings));
+    std::thread::scope(|scope| {
+        let _stopping = stop.clone().drop_guard();
+        let running = scope.spawn(|| subscriber.run(&consumer, &stop));
+        consumer.wait("partitions", |state| (state.assigned.len() == 2).then_some(()));
+        cluster.request_errors(RDKafkaApiKey::Heartbeat, &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID]);
+        let start = Instant::now();
+        while !running.is_finished() {
+            assert!(start.elapsed() < Duration::from_secs(20), "it goes on");
+            std::thread::sleep(AT_ONCE);
+        }
+        let ended = running.join().expect("does not panic");
+        assert!(matches!(ended, Err(SubscribeError::Fatal(_))), "{ended:?}");
+        consumer.wait("the revocation", |state| (state.revoked.len() == 2).then_some(()));
+    });
+    drop(cluster);
 }

@@ -2,6 +2,11 @@
 
 use std::sync::Arc;
 
+use rdkafka::TopicPartitionList;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::topic_partition_list::Offset;
+
+use super::logged::{Lines, Logged};
 use super::topic::{TestTopic, append_more, append_numbered, block_on, settings, values_by_partition};
 use crate::event_log::conformance::{LogUnderTest, Recorder};
 use crate::event_log::kafka::{KafkaAppender, KafkaSubscriber, ensure_topics};
@@ -60,4 +65,27 @@ fn a_subscriber_waits_for_a_topic_that_is_not_there_yet() {
         let expected = append_numbered(&log, 0..100);
         assert_eq!(values_by_partition(&consumer.wait_for_records(100)), expected);
     });
+}
+
+#[test]
+fn an_offset_that_the_log_does_not_hold_is_an_error_in_the_log_and_everything_is_offered() {
+    let Some(_) = crate::real_servers::address("KAFKA_BROKERS", "offsets of an older topic in Kafka") else { return };
+    let (topic, lines, consumer) = (TestTopic::make(2), Lines::default(), Recorder::default());
+    let (settings, written) = (topic.settings.clone(), lines.clone());
+    let subscriber = move || Logged(KafkaSubscriber::new(settings.clone()), written.clone());
+    let log = LogUnderTest { subscriber: Box::new(move || Box::new(subscriber())), ..log(&topic) };
+    let expected = append_numbered(&log, 0..100);
+    let mut offsets = TopicPartitionList::new();
+    for partition in 0..2 {
+        let older = Offset::Offset(1_000_000);
+        offsets.add_partition_offset(&topic.settings.topic, partition, older).expect("an offset");
+    }
+    let outsider: BaseConsumer = topic.settings.member().create().expect("settings");
+    outsider.commit(&offsets, CommitMode::Sync).expect("a group without members takes any commit");
+    drop(outsider);
+    consumer.run(&log, || {
+        assert_eq!(values_by_partition(&consumer.wait_for_records(100)), expected);
+    });
+    assert_eq!(lines.count("ERROR"), 2, "one for each partition");
+    assert_eq!(lines.count("was the topic made anew?"), 2);
 }

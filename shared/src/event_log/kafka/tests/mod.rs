@@ -4,6 +4,7 @@ mod away;
 mod conformance;
 mod group;
 mod killed;
+mod logged;
 mod pressure;
 mod topic;
 mod topics;

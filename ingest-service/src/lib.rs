@@ -21,6 +21,7 @@ mod prefer;
 mod publish;
 mod query;
 mod request;
+mod rest_of_body;
 mod router;
 mod seed;
 mod serve;

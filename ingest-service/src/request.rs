@@ -18,6 +18,7 @@ use tokio::sync::SemaphorePermit;
 use tracing::Instrument;
 
 use crate::error::{Code, Problem};
+use crate::rest_of_body::RestOfBody;
 use crate::router::Edge;
 
 /// Largest body (contract section 4): a batch of 1,000 events of 1,000 bytes.
@@ -47,6 +48,7 @@ pub(crate) async fn pass(State(edge): State<Edge>, mut request: Request, next: N
     let span = tracing::info_span!("request", trace_id = trace.trace_id(), %method, url = route);
     trace.adopt(&span);
 
+    let (request, rest_of_body) = RestOfBody::of(request);
     let mut response = match admit(&edge, route, &request) {
         Ok(_held) => match tokio::time::timeout(ANSWER_DEADLINE, next.run(request).instrument(span.clone())).await {
             Ok(response) => response,
@@ -62,6 +64,7 @@ pub(crate) async fn pass(State(edge): State<Edge>, mut request: Request, next: N
         response.headers_mut().insert("traceparent", value);
     }
     edge.metrics.answered(&method, route, response.status(), started.elapsed());
+    rest_of_body.discard().await;
     response
 }
 

@@ -1,0 +1,73 @@
+//! The programs under test, built with the same cargo, profile and target directory as the test that runs.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+/// What is built together, because it is run together.
+struct Build {
+    arguments: &'static [&'static str],
+    done: OnceLock<()>,
+}
+
+static EMBEDDED: Build = Build { arguments: &["-p", "rastro"], done: OnceLock::new() };
+static PAIR: Build = Build {
+    arguments: &[
+        "-p",
+        "ingest-service",
+        "-p",
+        "processor-service",
+        "--features",
+        "ingest-service/servers,processor-service/servers",
+    ],
+    done: OnceLock::new(),
+};
+
+/// Variables that cargo gives to a test; a build must not take them for its own.
+const OF_THE_TEST: [&str; 4] = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"];
+
+/// The program `rastro`.
+#[must_use]
+pub fn rastro() -> PathBuf {
+    EMBEDDED.made("rastro")
+}
+
+/// The program `ingest-service`.
+#[must_use]
+pub fn ingest_service() -> PathBuf {
+    PAIR.made("ingest-service")
+}
+
+/// The program `processor-service`.
+#[must_use]
+pub fn processor_service() -> PathBuf {
+    PAIR.made("processor-service")
+}
+
+impl Build {
+    /// Builds once in a test run; what is up to date costs a fraction of a second.
+    fn made(&self, name: &str) -> PathBuf {
+        let here = std::env::current_exe().expect("a running program has a path");
+        // <target>/<profile>/deps/<test>
+        let profile = here.ancestors().nth(2).expect("tests stand two levels below their profile");
+        self.done.get_or_init(|| self.run(profile));
+        let program = profile.join(name);
+        assert!(program.is_file(), "cargo built no {}", program.display());
+        program
+    }
+
+    fn run(&self, profile: &Path) {
+        let name = profile.file_name().and_then(|name| name.to_str()).expect("a profile has a plain name");
+        let target = profile.parent().expect("a profile stands in the target directory");
+        let mut cargo = Command::new(env!("CARGO"));
+        for (variable, _) in std::env::vars_os() {
+            if OF_THE_TEST.iter().any(|prefix| variable.to_string_lossy().starts_with(prefix)) {
+                cargo.env_remove(variable);
+            }
+        }
+        cargo.args(["build", "--profile", if name == "debug" { "dev" } else { name }]).args(self.arguments);
+        cargo.arg("--target-dir").arg(target).current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
+        let built = cargo.output().expect("cargo can be run");
+        assert!(built.status.success(), "{:?} failed:\n{}", self.arguments, String::from_utf8_lossy(&built.stderr));
+    }
+}

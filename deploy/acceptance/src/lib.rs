@@ -1,0 +1,23 @@
+//! A platform as its callers see it: real programs, real servers, HTTP. The tests of this package drive it and look at nothing but
+//! answers and topics.
+//!
+//! - [`platform`]: the programs, embedded or as a pair, behind one type; [`program`] and [`binary`]: how they are built, run and ended;
+//! - [`servers`]: the real servers that a pair runs on, given or a private set that a test may stop; [`topic`]: what stands in a topic;
+//! - [`client`]: a caller; [`sample`]: what callers send; [`poster`]: callers that report without a pause;
+//! - [`verdict`]: what must have become of all that was accepted, worked out anew from the contract;
+//! - [`stage`]: what many tests share and the last one clears away.
+//!
+//! Nothing here sleeps for a fixed time: conditions are awaited, each with its deadline ([`wait`]). A harness that cannot do its work
+//! panics: that is how a test fails.
+
+pub mod binary;
+pub mod client;
+pub mod platform;
+pub mod poster;
+pub mod program;
+pub mod sample;
+pub mod servers;
+pub mod stage;
+pub mod topic;
+pub mod verdict;
+pub mod wait;

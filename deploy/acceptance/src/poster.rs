@@ -1,18 +1,30 @@
 //! Callers that report without a pause, as sources do: each waits for the answer before it sends the next event, and sends again
 //! what was not accepted.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::client::{Client, text};
 use crate::sample::{self, Sequence};
+use crate::wait;
 
 /// Longest time for which an event is sent again and again: longer than any outage that a test makes.
 const PATIENCE: Duration = Duration::from_secs(90);
 /// Between two attempts.
 const AGAIN_AFTER: Duration = Duration::from_millis(100);
+/// How often a source in traffic reports: often enough that something is always on its way, seldom enough to leave the machine to what is
+/// tested.
+const PACE: Duration = Duration::from_millis(15);
+/// Shipments that a source in traffic reports about at a time.
+const AT_A_TIME: usize = 10;
+/// Reports about each of them before the next ones have their turn.
+const ROUNDS: usize = 12;
 /// The way of most parcels.
 const WAY: [&str; 4] = ["picked_up", "in_warehouse", "in_transit", "delivered"];
 
@@ -42,8 +54,7 @@ pub struct Poster {
     pub refused: usize,
     /// How many times there was no answer.
     pub unanswered: usize,
-    /// The longest time until an answer, of whichever kind.
-    pub slowest: Duration,
+    progress: Arc<AtomicUsize>,
 }
 
 struct Traveller {
@@ -58,8 +69,8 @@ impl Poster {
     pub fn new(client: Client, source: &str, shipments: &[String], seed: u64) -> Self {
         let way = shipments.iter().map(|number| Traveller { number: number.clone(), steps: 0, last: None }).collect();
         let (source, sequence) = (source.to_owned(), Sequence::of(seed));
-        let (accepted, slowest) = (Vec::new(), Duration::ZERO);
-        Self { client, source, sequence, way, second: 0, accepted, refused: 0, unanswered: 0, slowest }
+        let (accepted, progress) = (Vec::new(), Arc::default());
+        Self { client, source, sequence, way, second: 0, accepted, refused: 0, unanswered: 0, progress }
     }
 
     /// Reports once about each shipment.
@@ -69,14 +80,17 @@ impl Poster {
         }
     }
 
-    /// Reports until `stop` is cancelled; what was begun is brought to its end.
-    pub async fn until(&mut self, stop: &CancellationToken) {
+    /// Reports until `stop` is cancelled, about a few shipments at a time, so that some are always on their way; what was begun is
+    /// brought to its end.
+    async fn until(&mut self, stop: &CancellationToken) {
+        let mut turn = 0;
+        let mut pace = tokio::time::interval(PACE);
+        pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while !stop.is_cancelled() {
-            for index in 0..self.way.len() {
-                if !stop.is_cancelled() {
-                    self.step(index).await;
-                }
-            }
+            pace.tick().await;
+            let few = turn / (AT_A_TIME * ROUNDS);
+            self.step((few * AT_A_TIME + turn % AT_A_TIME) % self.way.len()).await;
+            turn += 1;
         }
     }
 
@@ -90,6 +104,7 @@ impl Poster {
             status: event["status"].as_str().map(str::to_owned),
         });
         self.way[index].last = Some(event);
+        self.progress.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Of 12 reports, 2 are the last one again, 1 is another one of the same second, 2 are scans, 2 claim whatever status, and 5 are the next
@@ -120,9 +135,7 @@ impl Poster {
     async fn send(&mut self, event: &Value) -> String {
         let begun = Instant::now();
         loop {
-            let asked = Instant::now();
             let answer = self.client.call("POST", "/events").json(event).try_send().await;
-            self.slowest = self.slowest.max(asked.elapsed());
             match answer {
                 Ok(answer) if matches!(answer.status, 200 | 202) => return text(&answer.body, "event_id"),
                 Ok(answer) => {
@@ -135,5 +148,58 @@ impl Poster {
             assert!(begun.elapsed() < PATIENCE, "{event} was not accepted within {PATIENCE:?}");
             tokio::time::sleep(AGAIN_AFTER).await;
         }
+    }
+}
+
+/// Sources that report at the same time, about the same shipments, until they are told to stop.
+pub struct Traffic {
+    stop: CancellationToken,
+    progress: Arc<AtomicUsize>,
+    posters: Vec<JoinHandle<Poster>>,
+}
+
+impl Traffic {
+    /// Sets `sources` of them going.
+    #[must_use]
+    pub fn begin(client: &Client, sources: u64, shipments: &[String]) -> Self {
+        let (stop, progress) = (CancellationToken::new(), Arc::<AtomicUsize>::default());
+        let source = |number: u64| {
+            let mut poster = Poster::new(client.reconnected(), &format!("source_{number}"), shipments, number);
+            poster.progress = progress.clone();
+            let stop = stop.clone();
+            tokio::spawn(async move {
+                poster.until(&stop).await;
+                poster
+            })
+        };
+        let posters = (0..sources).map(source).collect();
+        Self { stop, progress, posters }
+    }
+
+    /// How many events were accepted so far.
+    #[must_use]
+    pub fn accepted(&self) -> usize {
+        self.progress.load(Ordering::Relaxed)
+    }
+
+    /// Waits until `more` events were accepted from now on.
+    pub async fn goes_on(&self, more: usize) {
+        let goal = self.accepted() + more;
+        let patience = PATIENCE;
+        wait::until("traffic goes on", patience, async || {
+            assert!(!self.posters.iter().any(JoinHandle::is_finished), "a source gave up");
+            (self.accepted() >= goal).then_some(())
+        })
+        .await;
+    }
+
+    /// Lets all of them come to an end.
+    pub async fn end(self) -> Vec<Poster> {
+        self.stop.cancel();
+        let mut ended = Vec::new();
+        for poster in self.posters {
+            ended.push(poster.await.expect("a source does not panic"));
+        }
+        ended
     }
 }

@@ -49,7 +49,7 @@ pub fn unregistered() -> String {
     const CHARACTERS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let millis = u64::try_from(shared::clock::system().as_millis()).expect("it is after 1970");
-    let unique = (millis << 10) | COUNT.fetch_add(1, Ordering::Relaxed) % 1024;
+    let unique = (millis << 10) | (COUNT.fetch_add(1, Ordering::Relaxed) % 1024);
     // Longer than those that a platform gives out.
     let character =
         |place: u64| char::from(CHARACTERS[usize::try_from(unique >> (5 * place) & 31).unwrap_or_default()]);

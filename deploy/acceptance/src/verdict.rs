@@ -2,14 +2,19 @@
 //! shipment is the fold of its events in the order of the log.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use futures::StreamExt;
 use serde_json::Value;
 
 use crate::client::{Client, is_utc, text};
+use crate::platform::Pair;
 use crate::poster::Accepted;
-use crate::topic::Record;
+use crate::topic::{self, Record};
+use crate::wait;
 
+/// Longest time until a change is published whose row can be read.
+const PUBLISHED: Duration = Duration::from_secs(30);
 /// How many shipments are read at a time.
 const AT_A_TIME: usize = 16;
 
@@ -127,12 +132,26 @@ fn account(shipment: &Value, mut events: Vec<Judged>) -> Vec<String> {
     moves
 }
 
-/// Compares `changes`, all records of that topic, with the moves: each is there at least once, and in order; nothing else is there about
-/// these shipments.
+/// Waits until the changes of all `moves` are published, and holds them to account.
 ///
 /// # Panics
-/// They differ.
-pub fn hold_changes_to_account(changes: &[Record], moves: &Moves) {
+/// One is missing, or they stand in another order.
+pub async fn hold_published_to_account(pair: &Pair, moves: &Moves) {
+    let topic = format!("{}.changes", pair.database);
+    let expected: BTreeSet<&str> = moves.values().flatten().map(String::as_str).collect();
+    // A row can be read before its change is published.
+    let published = async || {
+        let changes = topic::read(&pair.servers.kafka_brokers, &topic).await;
+        let there: BTreeSet<&str> = changes.iter().filter_map(|change| change.header("ce_id")).collect();
+        expected.is_subset(&there).then_some(changes)
+    };
+    let (changes, _) = wait::until("all changes are published", PUBLISHED, published).await;
+    hold_changes_to_account(&changes, moves);
+}
+
+/// Compares `changes`, all records of that topic, with the moves: each is there at least once, and in order; nothing else is there about
+/// these shipments.
+fn hold_changes_to_account(changes: &[Record], moves: &Moves) {
     let mut published: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for change in changes {
         let events = published.entry(change.key_text()).or_default();

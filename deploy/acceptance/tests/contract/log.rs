@@ -88,17 +88,7 @@ pub(crate) async fn every_applied_change_is_published_in_order(platform: &Platfo
     .await;
     let accepted: Vec<_> = posters.iter().map(|poster| poster.accepted.as_slice()).collect();
     let moves = verdict::hold_to_account(&platform.admin().await, &accepted).await;
-    let pair = platform.on_servers();
-    let topic = format!("{}.changes", pair.database);
-    let expected: usize = moves.values().map(Vec::len).sum();
-    // A row can be read before its change is published.
-    let published = async || {
-        let changes = topic::read(&pair.servers.kafka_brokers, &topic).await;
-        let ours = changes.iter().filter(|change| moves.contains_key(change.key_text())).count();
-        (ours >= expected).then_some(changes)
-    };
-    let (changes, _) = wait::until("all changes are published", PATIENCE, published).await;
-    verdict::hold_changes_to_account(&changes, &moves);
+    verdict::hold_published_to_account(platform.on_servers(), &moves).await;
 }
 
 pub(crate) async fn a_record_of_any_kafka_client_is_processed_like_a_request(platform: &Platform) {

@@ -18,8 +18,6 @@ const QUESTION_DEADLINE: Duration = Duration::from_secs(5);
 const VISIBLE_DEADLINE: Duration = Duration::from_secs(10);
 /// How often to look whether it has.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
-/// How long dead letters are kept: a quarter of a year, so that somebody has looked at them.
-const DEAD_LETTERS_KEPT: Duration = Duration::from_secs(90 * 24 * 3600);
 /// How long changes are kept: who comes later reads the events.
 const CHANGES_KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
 
@@ -158,12 +156,11 @@ fn create<C: ClientContext>(
 
 /// How a topic is set up.
 fn configuration(settings: &KafkaSettings, topic: Topic) -> Vec<(&'static str, String)> {
-    let kept = |time: Duration| time.as_millis().to_string();
     let retention = match topic {
-        // The source of truth is kept for ever.
-        Topic::Events => "-1".to_owned(),
-        Topic::DeadLetters => kept(DEAD_LETTERS_KEPT),
-        Topic::Changes => kept(CHANGES_KEPT),
+        // The source of truth is kept for ever. So are dead letters: they bear the time of their original, and the letter of an
+        // old record (an import, a log that was restored) would be thrown away within minutes by any shorter retention.
+        Topic::Events | Topic::DeadLetters => "-1".to_owned(),
+        Topic::Changes => CHANGES_KEPT.as_millis().to_string(),
     };
     let mut configuration = vec![
         ("cleanup.policy", "delete".to_owned()),

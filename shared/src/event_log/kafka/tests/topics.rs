@@ -34,7 +34,7 @@ async fn topics_are_made_by_many_at_once_and_never_repartitioned() {
         let resource = resource.expect("described");
         resource.get("retention.ms").and_then(|entry| entry.value.clone()).expect("is set")
     });
-    assert_eq!(retention.collect::<Vec<_>>(), ["-1", "7776000000", "604800000"]);
+    assert_eq!(retention.collect::<Vec<_>>(), ["-1", "-1", "604800000"]);
 }
 
 #[tokio::test]

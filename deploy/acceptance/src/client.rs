@@ -20,7 +20,7 @@ const OUTCOME: Duration = Duration::from_secs(60);
 /// Bytes of one chunk of a body that does not say how long it is.
 const CHUNK: usize = 64 * 1024;
 /// How many outcomes are asked for at a time.
-const AT_A_TIME: usize = 16;
+const AT_A_TIME: usize = 32;
 
 /// A caller, logged in or not.
 #[derive(Clone)]

@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(90);
 const AGAIN_AFTER: Duration = Duration::from_millis(100);
 /// How often a source in traffic reports: often enough that something is always on its way, seldom enough to leave the machine to what is
 /// tested.
-const PACE: Duration = Duration::from_millis(15);
+const PACE: Duration = Duration::from_millis(25);
 /// Shipments that a source in traffic reports about at a time.
 const AT_A_TIME: usize = 10;
 /// Reports about each of them before the next ones have their turn.

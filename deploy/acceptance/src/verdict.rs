@@ -16,7 +16,7 @@ use crate::wait;
 /// Longest time until a change is published whose row can be read.
 const PUBLISHED: Duration = Duration::from_secs(30);
 /// How many shipments are read at a time.
-const AT_A_TIME: usize = 16;
+const AT_A_TIME: usize = 32;
 
 /// The events that moved each shipment, its creation first, in order of the log.
 pub type Moves = BTreeMap<String, Vec<String>>;

@@ -4,8 +4,8 @@
 //! account: one outcome each, shipments that are the fold of the log, changes published in order.
 
 mod crash;
+mod handover;
 mod outages;
-mod takeover;
 
 use acceptance::client::Client;
 use acceptance::platform::Platform;
@@ -18,7 +18,7 @@ const SOURCES: u64 = 6;
 /// Shipments that they report about: enough that some are on their way for as long as a test takes.
 const SHIPMENTS: usize = 120;
 /// Events that are accepted before something breaks, and after it is whole again.
-const SOME: usize = 300;
+const SOME: usize = 200;
 
 /// A client with shipments, and traffic about them that is well under way.
 async fn traffic(platform: &Platform) -> (Client, Vec<String>, Traffic) {

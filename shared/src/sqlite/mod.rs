@@ -3,8 +3,8 @@
 //! # What it promises
 //! - **Durable before answered.** [`Database::write`] answers after its transaction is on disk (write-ahead log, `synchronous=FULL`: one fsync
 //!   for each commit), so what was answered survives a kill -9 and a loss of power.
-//! - **All who wait share one commit.** One thread owns the writing connection. It takes every job that waits, runs each in its own
-//!   savepoint, commits once and only then answers all of them. A job that fails undoes itself and nobody else. A commit that fails (disk full)
+//! - **All who wait share one commit.** One thread owns the writing connection. It takes every job that waits, runs them in one
+//!   transaction, commits once and only then answers all of them. A job that fails is undone, and nobody else with it. A commit that fails (disk full)
 //!   fails all its jobs.
 //! - **A reader sees one moment.** [`Database::read`] runs its job in a transaction of its own on a read-only connection. Readers never wait
 //!   for the writer, nor the writer for them.
@@ -142,14 +142,12 @@ impl Database {
     }
 
     /// Runs `job` on the writer's connection, in a transaction that it may share with other jobs, and answers when that is on disk. Waits
-    /// for room in the queue. The job runs to its end also when the caller stops waiting.
+    /// for room in the queue. The job runs to its end also when the caller stops waiting; it runs again when a neighbour has failed, after
+    /// both were undone.
     ///
     /// # Errors
     /// What `job` returned (its changes are undone), or the database failed.
-    pub(crate) async fn write<T, E>(
-        &self,
-        job: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static,
-    ) -> Result<T, E>
+    pub(crate) async fn write<T, E>(&self, job: impl Fn(&Connection) -> Result<T, E> + Send + 'static) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<DatabaseError> + Send + 'static,
@@ -161,7 +159,7 @@ impl Database {
     /// writer's thread once the job is on disk, before the answer.
     pub(crate) async fn write_now<T, E>(
         &self,
-        job: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static,
+        job: impl Fn(&Connection) -> Result<T, E> + Send + 'static,
         committed: impl FnOnce(&T) + Send + 'static,
     ) -> Result<T, E>
     where
@@ -174,7 +172,7 @@ impl Database {
     /// Like [`Database::write`], for a thread that may block.
     pub(crate) fn write_blocking<T, E>(
         &self,
-        job: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static,
+        job: impl Fn(&Connection) -> Result<T, E> + Send + 'static,
     ) -> Result<T, E>
     where
         T: Send + 'static,

@@ -10,7 +10,7 @@ fn file() -> (tempfile::TempDir, PathBuf) {
     (directory, path)
 }
 
-fn put(id: i64) -> impl FnOnce(&Connection) -> Result<(), DatabaseError> + Send + 'static {
+fn put(id: i64) -> impl Fn(&Connection) -> Result<(), DatabaseError> + Send + 'static {
     move |connection| {
         let sql = "INSERT INTO log_changes (offset, timestamp, headers) VALUES (?1, 0, x'')";
         connection.prepare_cached(sql)?.execute([id])?;

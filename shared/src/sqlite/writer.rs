@@ -26,14 +26,14 @@ const COMMITS_PER_LOOK: u64 = 256;
 
 /// A caller's work, then its answer.
 trait Job: Send {
-    /// Runs it; `false` when it failed and must be undone.
+    /// Runs it, perhaps a second time after it was undone; `false` when it failed and must be undone.
     fn run(&mut self, connection: &Connection) -> bool;
     /// Answers the caller, after the commit.
     fn finish(self: Box<Self>, committed: Result<(), DatabaseError>);
 }
 
 struct Work<W, C, T, E> {
-    work: Option<W>,
+    work: W,
     committed: C,
     result: Option<Result<T, E>>,
     answer: oneshot::Sender<Result<T, E>>,
@@ -41,14 +41,13 @@ struct Work<W, C, T, E> {
 
 impl<W, C, T, E> Job for Work<W, C, T, E>
 where
-    W: FnOnce(&Connection) -> Result<T, E> + Send,
+    W: Fn(&Connection) -> Result<T, E> + Send,
     C: FnOnce(&T) + Send,
     T: Send,
     E: From<DatabaseError> + Send,
 {
     fn run(&mut self, connection: &Connection) -> bool {
-        let Some(work) = self.work.take() else { return false };
-        let result = work(connection);
+        let result = (self.work)(connection);
         let keep = result.is_ok();
         self.result = Some(result);
         keep
@@ -113,10 +112,7 @@ impl Writer {
         self.seen.failed.load(Ordering::Relaxed)
     }
 
-    pub(super) async fn run<T, E>(
-        &self,
-        work: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static,
-    ) -> Result<T, E>
+    pub(super) async fn run<T, E>(&self, work: impl Fn(&Connection) -> Result<T, E> + Send + 'static) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<DatabaseError> + Send + 'static,
@@ -131,7 +127,7 @@ impl Writer {
 
     pub(super) async fn try_run<T, E>(
         &self,
-        work: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static,
+        work: impl Fn(&Connection) -> Result<T, E> + Send + 'static,
         committed: impl FnOnce(&T) + Send + 'static,
     ) -> Result<T, E>
     where
@@ -147,10 +143,7 @@ impl Writer {
         }
     }
 
-    pub(super) fn run_blocking<T, E>(
-        &self,
-        work: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static,
-    ) -> Result<T, E>
+    pub(super) fn run_blocking<T, E>(&self, work: impl Fn(&Connection) -> Result<T, E> + Send + 'static) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<DatabaseError> + Send + 'static,
@@ -175,7 +168,7 @@ impl Drop for Writer {
 }
 
 fn job<T, E>(
-    work: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static,
+    work: impl Fn(&Connection) -> Result<T, E> + Send + 'static,
     committed: impl FnOnce(&T) + Send + 'static,
 ) -> (Box<dyn Job>, oneshot::Receiver<Result<T, E>>)
 where
@@ -183,7 +176,7 @@ where
     E: From<DatabaseError> + Send + 'static,
 {
     let (answer, received) = oneshot::channel();
-    (Box::new(Work { work: Some(work), committed, result: None, answer }), received)
+    (Box::new(Work { work, committed, result: None, answer }), received)
 }
 
 /// The writer's side.
@@ -213,21 +206,16 @@ impl GroupCommit {
         self.close();
     }
 
-    /// One transaction around all jobs. On an error nothing of it is left.
+    /// Runs and commits all jobs but those that fail. On an error nothing is left of any.
     fn commit(&self, group: &mut [Box<dyn Job>]) -> rusqlite::Result<()> {
-        self.execute("BEGIN IMMEDIATE")?;
-        let done = self.run_all(group).and_then(|()| self.execute("COMMIT"));
-        // SQLite ends the transaction by itself after some errors (disk full, say).
-        if done.is_err()
-            && !self.connection.is_autocommit()
-            && let Err(error) = self.execute("ROLLBACK")
-        {
-            tracing::error!(%error, "a transaction cannot be rolled back");
+        // A savepoint costs a copy of every page that a job changes. Jobs seldom fail: only then all are run again, each in one.
+        if self.transaction(|| Ok(group.iter_mut().all(|job| job.run(&self.connection))))? {
+            return Ok(());
         }
-        done
+        self.transaction(|| self.run_each(group)).map(drop)
     }
 
-    fn run_all(&self, group: &mut [Box<dyn Job>]) -> rusqlite::Result<()> {
+    fn run_each(&self, group: &mut [Box<dyn Job>]) -> rusqlite::Result<bool> {
         for job in group {
             self.execute("SAVEPOINT job")?;
             if !job.run(&self.connection) {
@@ -236,7 +224,18 @@ impl GroupCommit {
             }
             self.execute("RELEASE job")?;
         }
-        Ok(())
+        Ok(true)
+    }
+
+    /// Commits what `work` does when it says so, else undoes it; says which.
+    fn transaction(&self, work: impl FnOnce() -> rusqlite::Result<bool>) -> rusqlite::Result<bool> {
+        self.execute("BEGIN IMMEDIATE")?;
+        let done = work().and_then(|keep| if keep { self.execute("COMMIT").map(|()| true) } else { Ok(false) });
+        // SQLite ends the transaction by itself after some errors (disk full, say).
+        if !matches!(done, Ok(true)) && !self.connection.is_autocommit() {
+            self.execute("ROLLBACK")?;
+        }
+        done
     }
 
     fn execute(&self, sql: &str) -> rusqlite::Result<()> {

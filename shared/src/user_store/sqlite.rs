@@ -45,7 +45,8 @@ impl UserStore for SqliteUsers {
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
             )?;
             let (created, updated) = (user.created_at.as_millis(), user.updated_at.as_millis());
-            let values = (user.username, user.password_hash, user.role.as_str(), user.client_id, created, updated);
+            let User { username, password_hash, role, client_id, .. } = &user;
+            let values = (username, password_hash, role.as_str(), client_id, created, updated);
             match statement.execute(values) {
                 Ok(_) => Ok(()),
                 Err(error) if is_refusal(&error) => Err(UserError::Taken),

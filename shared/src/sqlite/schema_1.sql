@@ -15,20 +15,23 @@ CREATE TABLE log_committed (
     id INTEGER PRIMARY KEY CHECK (id = 0), offset INTEGER NOT NULL
 ) STRICT;
 
+-- A shipment in three: what lists search, in small rows and therefore few pages; what never changes; what every event changes.
+-- They share the id, which grows with time, so shipments that are on their way together stand together.
 CREATE TABLE shipments (
+    id INTEGER PRIMARY KEY,
     tracking_number TEXT NOT NULL UNIQUE,
     client_id TEXT NOT NULL,
     service_type TEXT NOT NULL,
     created_at INTEGER NOT NULL,
     current_status TEXT NOT NULL,
     epoch INTEGER NOT NULL,
-    offset INTEGER NOT NULL,
-    created TEXT NOT NULL,
-    state TEXT NOT NULL
+    offset INTEGER NOT NULL
 ) STRICT;
--- Lists: newest first, for everybody and for one client. The last two columns let a list count without reading the shipments.
-CREATE INDEX shipments_by_time ON shipments (created_at, tracking_number, current_status, service_type);
-CREATE INDEX shipments_by_client ON shipments (client_id, created_at, tracking_number, current_status, service_type);
+CREATE TABLE registrations (id INTEGER PRIMARY KEY, created TEXT NOT NULL) STRICT;
+CREATE TABLE states (id INTEGER PRIMARY KEY, state TEXT NOT NULL) STRICT;
+-- Lists: newest first, for everybody and for one client. Nothing in them changes after the creation.
+CREATE INDEX shipments_by_time ON shipments (created_at, tracking_number);
+CREATE INDEX shipments_by_client ON shipments (client_id, created_at, tracking_number);
 
 -- `row_id` begins with the tracking number, so its index also gives all events of a shipment.
 CREATE TABLE status_events (

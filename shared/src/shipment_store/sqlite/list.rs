@@ -25,7 +25,8 @@ pub(super) fn list(
         }
     };
     let page = format!(
-        "SELECT created, state FROM shipments{} ORDER BY created_at DESC, tracking_number DESC LIMIT ? OFFSET ?",
+        "SELECT created, state FROM shipments JOIN registrations USING (id) JOIN states USING (id){}
+         ORDER BY created_at DESC, tracking_number DESC LIMIT ? OFFSET ?",
         conditions.sql()
     );
     // One more than wanted tells whether there is a next page.

@@ -28,7 +28,10 @@ pub(super) fn states(
 }
 
 pub(super) fn shipment(connection: &Connection, number: TrackingNumber) -> Result<Option<StoredShipment>, StoreError> {
-    let mut statement = connection.prepare_cached("SELECT created, state FROM shipments WHERE tracking_number = ?1")?;
+    let mut statement = connection.prepare_cached(
+        "SELECT created, state FROM shipments JOIN registrations USING (id) JOIN states USING (id)
+         WHERE tracking_number = ?1",
+    )?;
     Ok(statement.query_row([number.as_str()], stored).optional()?)
 }
 

@@ -1,6 +1,6 @@
 //! Rows and states. They are encoded on the caller's thread, so that the writer's does nothing but write.
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::super::{EventRow, StateWrite, StoreError};
 use crate::shipment::{LogPosition, TrackingNumber};
@@ -83,37 +83,32 @@ fn put_rows(connection: &Connection, rows: &[EncodedRow], sql: &str) -> Result<(
     let mut statement = connection.prepare_cached(sql)?;
     let put = |row: &EncodedRow| {
         let (log, partition) = (row.position.log, row.position.partition);
-        statement.execute((&row.id, log.epoch, log.offset, partition, row.payload, &row.json))
+        statement.execute((&row.id, log.epoch, log.offset, partition, row.payload, &row.json)).map(drop)
     };
     each(rows, put)
 }
 
 pub(super) fn write_states(connection: &Connection, writes: &[EncodedState]) -> Result<(), StoreError> {
-    let mut create = connection.prepare_cached(
-        "INSERT INTO shipments (tracking_number, client_id, service_type, created_at, current_status, epoch, offset, created, state)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
-         ON CONFLICT (tracking_number) DO UPDATE SET
-             current_status = excluded.current_status, epoch = excluded.epoch, offset = excluded.offset, state = excluded.state
-         WHERE (excluded.epoch, excluded.offset) > (epoch, offset)",
-    )?;
-    let mut update = connection.prepare_cached(
-        "UPDATE shipments SET current_status = ?2, epoch = ?3, offset = ?4, state = ?5
-         WHERE tracking_number = ?1 AND (?3, ?4) > (epoch, offset)",
-    )?;
-    let mut find = connection.prepare_cached("SELECT 1 FROM shipments WHERE tracking_number = ?1")?;
+    let mut find = connection.prepare_cached("SELECT id, epoch, offset FROM shipments WHERE tracking_number = ?1")?;
+    let mut advance =
+        connection.prepare_cached("UPDATE shipments SET current_status = ?2, epoch = ?3, offset = ?4 WHERE id = ?1")?;
+    let mut change = connection.prepare_cached("UPDATE states SET state = ?2 WHERE id = ?1")?;
+    let read = |row: &Row<'_>| Ok((row.get::<_, i64>(0)?, LogPosition { epoch: row.get(1)?, offset: row.get(2)? }));
     let mut missing = None;
     each(writes, |write| {
-        let (number, status) = (write.tracking_number.as_str(), write.current_status);
-        let LogPosition { epoch, offset } = write.position;
-        if let Some(EncodedCreation { client_id, service_type, created_at, json }) = &write.created {
-            let created = (number, client_id, service_type, created_at, status, epoch, offset, json, &write.json);
-            return create.execute(created);
+        // Nobody writes between the look and the change: there is one writer, and it is here.
+        match (find.query_row([write.tracking_number.as_str()], read).optional()?, &write.created) {
+            (Some((_, stored)), _) if stored >= write.position => {}
+            (Some((id, _)), _) => {
+                advance.execute((id, write.current_status, write.position.epoch, write.position.offset))?;
+                change.execute((id, &write.json))?;
+            }
+            (None, Some(created)) => create(connection, write, created)?,
+            (None, None) => {
+                missing.get_or_insert(write.tracking_number);
+            }
         }
-        let changed = update.execute((number, status, epoch, offset, &write.json))?;
-        if changed == 0 && !find.exists([number])? {
-            missing.get_or_insert(write.tracking_number);
-        }
-        Ok(changed)
+        Ok(())
     })?;
     match missing {
         None => Ok(()),
@@ -121,12 +116,26 @@ pub(super) fn write_states(connection: &Connection, writes: &[EncodedState]) -> 
     }
 }
 
+fn create(connection: &Connection, write: &EncodedState, created: &EncodedCreation) -> rusqlite::Result<()> {
+    let mut shipment = connection.prepare_cached(
+        "INSERT INTO shipments (tracking_number, client_id, service_type, created_at, current_status, epoch, offset)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    )?;
+    let LogPosition { epoch, offset } = write.position;
+    let EncodedCreation { client_id, service_type, created_at, json } = created;
+    let number = write.tracking_number.as_str();
+    let id = shipment.insert((number, client_id, service_type, created_at, write.current_status, epoch, offset))?;
+    connection.prepare_cached("INSERT INTO registrations (id, created) VALUES (?1, ?2)")?.execute((id, json))?;
+    connection.prepare_cached("INSERT INTO states (id, state) VALUES (?1, ?2)")?.execute((id, &write.json))?;
+    Ok(())
+}
+
 /// Puts each item; collects those that SQLite refuses. An error undoes the whole job.
-fn each<I>(items: &[I], mut put: impl FnMut(&I) -> rusqlite::Result<usize>) -> Result<(), StoreError> {
+fn each<I>(items: &[I], mut put: impl FnMut(&I) -> rusqlite::Result<()>) -> Result<(), StoreError> {
     let mut refused = Vec::new();
     for (index, item) in items.iter().enumerate() {
         match put(item) {
-            Ok(_) => {}
+            Ok(()) => {}
             Err(error) if is_refusal(&error) => refused.push((index, error.to_string())),
             Err(error) => return Err(error.into()),
         }

@@ -11,8 +11,8 @@ use shared::shipment::{Shipment, TrackingNumber};
 
 use crate::consume::{Batch, Generation};
 
-/// Most shipments that one lane remembers: about 2 KB each, so 20 MB.
-const SHIPMENTS: NonZeroUsize = NonZeroUsize::new(10_000).expect("is not zero");
+/// Most shipments that all lanes together remember: about 2 KB each, so 80 MB.
+const SHIPMENTS: usize = 40_000;
 /// Longest history that is worth remembering: entries beyond make a shipment ten times as heavy as most, and reading it
 /// again costs one look-up in a batch.
 const HISTORY: usize = 32;
@@ -29,8 +29,10 @@ struct Remembered {
 }
 
 impl Cache {
-    pub(crate) fn new() -> Self {
-        Self { shipments: LruCache::new(SHIPMENTS) }
+    /// An empty cache for one of `lanes`.
+    pub(crate) fn new(lanes: usize) -> Self {
+        let share = NonZeroUsize::new(SHIPMENTS / lanes.max(1)).unwrap_or(NonZeroUsize::MIN);
+        Self { shipments: LruCache::new(share) }
     }
 
     /// What is remembered of a shipment on `partition`, unless the partition changed hands since.

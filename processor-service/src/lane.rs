@@ -37,7 +37,7 @@ impl Lane {
         metrics: Arc<Metrics>,
     ) -> Self {
         let (topic, group) = (config.topic.clone(), config.group.clone());
-        Self { queue, ports, cache: Cache::new(), clock, metrics, epoch: config.epoch, topic, group }
+        Self { queue, ports, cache: Cache::new(config.lanes), clock, metrics, epoch: config.epoch, topic, group }
     }
 
     /// Applies batches until the queue is closed, or at once when `end` is cancelled.

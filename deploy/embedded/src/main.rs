@@ -45,7 +45,8 @@ async fn main() -> ExitCode {
 async fn run() -> Result<(), Box<dyn Error>> {
     let environment = Environment::of_process();
     let mut edge = ingest_service::Config::from_environment(&environment)?;
-    let processor = processor_service::config::Config::from_environment(&environment)?;
+    let mut processor = processor_service::config::Config::from_environment(&environment)?;
+    processor.lanes = 1; // one file, one partition: another lane would have nothing to do
     let window = environment.number("DEDUP_TTL_SECONDS", 3600, 1..=LONGEST_WINDOW)?;
     let data = PathBuf::from(environment.text_or("DATA_DIR", "./data"));
     let telemetry = telemetry::start(&environment, "rastro")?;

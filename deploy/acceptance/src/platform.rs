@@ -1,7 +1,7 @@
 //! A platform: the programs, embedded or as a pair, behind one type.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::json;
@@ -26,6 +26,7 @@ pub struct Platform {
     /// The programs that apply; empty when the edge does it.
     pub processors: Vec<Served>,
     seeded: [OnceCell<Client>; 3],
+    callers: AtomicUsize,
     added: AtomicU32,
     /// What a pair keeps on its servers.
     pair: Option<Pair>,
@@ -122,7 +123,8 @@ impl Platform {
 
     async fn of(edges: Vec<Served>, processors: Vec<Served>, pair: Option<Pair>, directory: TempDir) -> Self {
         let seeded = [const { OnceCell::const_new() }; 3];
-        let mut platform = Self { edges, processors, seeded, added: AtomicU32::new(0), pair, _directory: directory };
+        let (callers, added) = (AtomicUsize::new(0), AtomicU32::new(0));
+        let mut platform = Self { edges, processors, seeded, callers, added, pair, _directory: directory };
         for served in platform.edges.iter_mut().chain(&mut platform.processors) {
             served.ready().await;
         }
@@ -138,10 +140,11 @@ impl Platform {
         self.pair.as_ref().expect("asked of a pair")
     }
 
-    /// A caller who has not logged in.
+    /// A caller who has not logged in. Callers are spread over the edges, so that what one reads another one wrote.
     #[must_use]
     pub fn nobody(&self) -> Client {
-        Client::nobody(&self.edges[0].url)
+        let next = self.callers.fetch_add(1, Ordering::Relaxed);
+        Client::nobody(&self.edges[next % self.edges.len()].url)
     }
 
     /// The seeded admin.

@@ -75,10 +75,22 @@ impl Program {
 
     /// Asks it to end (SIGTERM).
     pub fn ask_to_end(&self) {
-        let Some(running) = &self.running else { return };
-        let signal = format!("kill -TERM {}", running.child.id());
-        let sent = Command::new("sh").args(["-c", &signal]).status().expect("a shell can be run");
-        assert!(sent.success(), "{} cannot be signalled", self.name);
+        self.signal("TERM");
+    }
+
+    /// Lets it do nothing any more, and know nothing of that (SIGSTOP).
+    pub fn freeze(&self) {
+        self.signal("STOP");
+    }
+
+    /// Lets it go on where it was (SIGCONT).
+    pub fn thaw(&self) {
+        self.signal("CONT");
+    }
+
+    fn signal(&self, name: &str) {
+        let running = self.running.as_ref().expect("only what runs is signalled");
+        signal(name, running.child.id());
     }
 
     /// Waits until it has ended, in good order.
@@ -105,6 +117,13 @@ impl Drop for Program {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// Sends a signal to a process of ours.
+pub(crate) fn signal(name: &str, process: u32) {
+    let sent =
+        Command::new("sh").args(["-c", &format!("kill -{name} {process}")]).status().expect("a shell can be run");
+    assert!(sent.success(), "process {process} cannot be signalled");
 }
 
 /// A shell command that is run when this process ends without having revoked it, even by a kill -9.

@@ -8,7 +8,7 @@ use shared::real_servers;
 use tempfile::TempDir;
 use tokio::process::Command;
 
-use crate::program::{LastWill, free_port};
+use crate::program::{LastWill, free_port, signal};
 use crate::wait;
 
 /// Longest time that a server may take to start or to stop. Kafka needs 5 s on an idle machine.
@@ -45,12 +45,16 @@ pub enum Server {
 }
 
 impl Server {
-    fn script(self) -> &'static str {
+    fn name(self) -> &'static str {
         match self {
-            Self::Kafka => "kafka.sh",
-            Self::Mongodb => "mongodb.sh",
-            Self::Redis => "redis.sh",
+            Self::Kafka => "kafka",
+            Self::Mongodb => "mongodb",
+            Self::Redis => "redis",
         }
+    }
+
+    fn script(self) -> String {
+        format!("{}.sh", self.name())
     }
 }
 
@@ -58,7 +62,7 @@ impl Server {
 pub struct PrivateServers {
     servers: Servers,
     environment: Vec<(&'static str, String)>,
-    _directory: TempDir,
+    directory: TempDir,
     will: Option<LastWill>,
 }
 
@@ -84,7 +88,7 @@ impl PrivateServers {
         let path = directory.path().display();
         let end = format!("{} CLEAN=1 '{}'; rm -rf '{path}'", settings.join(" "), script("down.sh").display());
         let will = Some(LastWill::of(&end));
-        let set = Self { servers, environment, _directory: directory, will };
+        let set = Self { servers, environment, directory, will };
         set.run("up.sh", "").await;
         set
     }
@@ -97,17 +101,33 @@ impl PrivateServers {
 
     /// Stops one of them, in good order.
     pub async fn stop(&self, server: Server) {
-        self.run(server.script(), "stop").await;
+        self.run(&server.script(), "stop").await;
     }
 
     /// Ends one of them as a crash does.
     pub async fn kill(&self, server: Server) {
-        self.run(server.script(), "kill").await;
+        self.run(&server.script(), "kill").await;
+    }
+
+    /// Lets one of them hang: it takes connections, by way of the system, and says nothing.
+    pub fn freeze(&self, server: Server) {
+        signal("STOP", self.process(server));
+    }
+
+    /// Lets it go on where it was.
+    pub fn thaw(&self, server: Server) {
+        signal("CONT", self.process(server));
+    }
+
+    fn process(&self, server: Server) -> u32 {
+        let file = self.directory.path().join(server.name()).join("pid");
+        let text = std::fs::read_to_string(&file).expect("a server that runs has a pid file");
+        text.trim().parse().expect("a pid file holds a number")
     }
 
     /// Starts one of them again, with the data that it had.
     pub async fn start_again(&self, server: Server) {
-        self.run(server.script(), "start").await;
+        self.run(&server.script(), "start").await;
     }
 
     async fn run(&self, name: &str, argument: &str) {

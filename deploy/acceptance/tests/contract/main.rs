@@ -1,5 +1,5 @@
 //! What `contract.md` promises to callers, held against both modes: the same tests run against `rastro` in one process, always, and
-//! against the pair on real servers, when there are some.
+//! against the pair, two of each service on real servers, when there are some.
 
 mod access;
 mod batch;
@@ -10,6 +10,7 @@ mod log;
 mod order;
 mod probes;
 mod problems;
+mod settings;
 mod users;
 
 use acceptance::platform::Platform;
@@ -56,7 +57,7 @@ fn in_one_process(name: &str, promise: impl AsyncFnOnce(&Platform)) {
 
 fn on_real_servers(name: &str, promise: impl AsyncFnOnce(&Platform)) {
     let Some(servers) = Servers::given(name) else { return };
-    PAIR.play(name, async || Platform::pair(&servers, 1, 1).await, promise);
+    PAIR.play(name, async || Platform::pair(&servers, 2, 2).await, promise);
 }
 
 promises! {

@@ -94,3 +94,25 @@ async fn a_dead_processor_s_partitions_are_handed_over_and_nothing_is_lost_doubl
     besides.extend(meanwhile);
     hold_to_account(&platform, &posters, &besides).await;
 }
+
+#[tokio::test]
+async fn a_processor_that_wakes_up_after_it_lost_its_partitions_changes_nothing() {
+    let name = "a_processor_that_wakes_up_after_it_lost_its_partitions_changes_nothing";
+    let Some(servers) = Servers::given(name) else { return };
+    let platform = Platform::pair(&servers, 1, 2).await;
+    shared_out(&platform).await;
+    let (_, _, traffic) = traffic(&platform).await;
+    for _ in 0..2 {
+        // Amid its work, and longer than its session: the group gives its partitions away, and it does not know.
+        platform.processors[1].program.freeze();
+        let all = async || (owned(&platform, 0).await == (0..PARTITIONS).collect()).then_some(());
+        wait::until("the other one says that it owns them all", SHARED, all).await;
+        traffic.goes_on(SOME).await;
+        platform.processors[1].program.thaw();
+        traffic.goes_on(SOME).await;
+        shared_out(&platform).await;
+    }
+    let posters = traffic.end().await;
+    assert_eq!(troubles(&posters), (0, 0), "callers notice nothing");
+    hold_to_account(&platform, &posters, &[]).await;
+}

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use acceptance::client::{Answer, Client};
 use acceptance::platform::Platform;
-use acceptance::sample::{report, with};
+use acceptance::sample::{parcel, report, with};
 use acceptance::servers::{PrivateServers, Server, Servers};
 use acceptance::stage::Stage;
 use acceptance::{topic, wait};
@@ -16,7 +16,7 @@ use tokio::sync::Mutex;
 use crate::{SOME, hold_to_account, say, traffic, troubles};
 
 /// How many tests use the private set; the last one clears it away.
-static SERVERS: Stage<Mutex<PrivateServers>> = Stage::of(3);
+static SERVERS: Stage<Mutex<PrivateServers>> = Stage::of(4);
 /// Within how long a caller must be told that the log is away (contract: ten seconds).
 const TOLD: Duration = Duration::from_secs(10);
 /// Longest time until a program notices that a server has gone or is back.
@@ -132,7 +132,7 @@ fn without_redis_everything_goes_on_and_duplicates_are_still_known() {
     on_private_servers("without_redis_everything_goes_on_and_duplicates_are_still_known", async |servers| {
         let platform = Platform::pair(servers.servers(), 1, 1).await;
         let (ana, _, traffic) = traffic(&platform).await;
-        let known = ana.register(&acceptance::sample::parcel()).await;
+        let known = ana.register(&parcel()).await;
         ana.report(&report(&known, "picked_up", 1)).await.with_status(200);
         servers.kill(Server::Redis).await;
         all_say(&platform, "/health", "degraded", |answer| {
@@ -141,7 +141,7 @@ fn without_redis_everything_goes_on_and_duplicates_are_still_known() {
         .await;
         assert_eq!(ana.get("/readyz").await.status, 200);
 
-        let number = ana.register(&acceptance::sample::parcel()).await;
+        let number = ana.register(&parcel()).await;
         for (event, expected) in [
             (report(&known, "picked_up", 1), "duplicate"),
             (report(&number, "picked_up", 1), "applied"),
@@ -159,5 +159,59 @@ fn without_redis_everything_goes_on_and_duplicates_are_still_known() {
         let posters = traffic.end().await;
         assert_eq!(troubles(&posters), (0, 0), "callers notice nothing");
         hold_to_account(&platform, &posters, &[]).await;
+    });
+}
+
+#[test]
+fn a_server_that_hangs_is_like_one_that_is_away() {
+    on_private_servers("a_server_that_hangs_is_like_one_that_is_away", async |servers| {
+        let platform = Platform::pair(servers.servers(), 1, 1).await;
+        let (ana, numbers, traffic) = traffic(&platform).await;
+        let number = ana.register(&parcel()).await;
+
+        servers.freeze(Server::Redis);
+        all_say(&platform, "/health", "degraded", |answer| answer.body["status"] == "degraded").await;
+        let begun = Instant::now();
+        ana.report(&report(&number, "picked_up", 1)).await.with_status(200);
+        let without_redis = begun.elapsed();
+        assert!(without_redis < TOLD, "{without_redis:?}");
+        traffic.goes_on(SOME).await;
+        servers.thaw(Server::Redis);
+        all_say(&platform, "/health", "ok", |answer| answer.body["status"] == "ok").await;
+
+        servers.freeze(Server::Mongodb);
+        let begun = Instant::now();
+        put_off(&ana.get(&format!("/shipments/{}", numbers[0])).await);
+        let without_mongodb = begun.elapsed();
+        assert!(without_mongodb <= TOLD, "{without_mongodb:?}");
+        says(&ana, "/health", "unhealthy", |answer| answer.status == 503).await;
+        traffic.goes_on(SOME).await;
+        servers.thaw(Server::Mongodb);
+        all_say(&platform, "/health", "ok", |answer| answer.body["status"] == "ok").await;
+        let afterwards = ana.report(&report(&number, "in_warehouse", 2)).await.with_status(200);
+        assert_eq!(afterwards["status"], "applied");
+
+        servers.freeze(Server::Kafka);
+        let begun = Instant::now();
+        put_off(&ana.post("/events", &report(&number, "in_transit", 3)).await);
+        let without_kafka = begun.elapsed();
+        assert!(without_kafka <= TOLD, "{without_kafka:?}");
+        says(&ana, "/readyz", "not ready", |answer| answer.status == 503).await;
+        servers.thaw(Server::Kafka);
+        traffic.goes_on(SOME).await;
+        all_say(&platform, "/health", "ok", |answer| answer.body["status"] == "ok").await;
+        say(&format!(
+            "while a server hung: an outcome without Redis in {:.1} s, 503 without MongoDB in {:.1} s, without Kafka in {:.1} s",
+            without_redis.as_secs_f64(),
+            without_mongodb.as_secs_f64(),
+            without_kafka.as_secs_f64()
+        ));
+
+        let posters = traffic.end().await;
+        assert_eq!(troubles(&posters).1, 0, "everybody is answered");
+        hold_to_account(&platform, &posters, &[]).await;
+        let settled = ana.report(&report(&number, "in_transit", 3)).await;
+        assert_eq!(settled.with_status(200)["tracking_number"], *number, "what was put off can be sent again");
+        assert_eq!(ana.shipment(&number).await["current_status"], "in_transit");
     });
 }

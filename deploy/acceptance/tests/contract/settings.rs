@@ -1,0 +1,71 @@
+//! Programs that are told nonsense do not start, and say in one line which variable it is (contract section 7).
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use acceptance::servers::Servers;
+use acceptance::{binary, wait};
+
+/// Longest time until a program has said that it will not start.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+async fn refuses(binary: &Path, directory: &Path, variable: &str, settings: &[(&str, &str)]) {
+    let mut command = tokio::process::Command::from(Command::new(binary));
+    command.env_clear().env("DATA_DIR", directory).env("PORT", "0").envs(settings.iter().copied()).kill_on_drop(true);
+    let what = format!("{} with {settings:?}", binary.display());
+    let ended = wait::within(&what, PATIENCE, command.output()).await.expect("it can be run");
+    let said = String::from_utf8_lossy(&ended.stderr).into_owned() + &String::from_utf8_lossy(&ended.stdout);
+    assert!(!ended.status.success(), "{what} started: {said}");
+    assert_eq!(said.lines().count(), 1, "{what}: {said}");
+    assert!(said.contains(&format!("{variable}: ")), "{what}: {said}");
+    assert!(!said.contains("hunter2"), "a secret is never shown: {said}");
+}
+
+/// What every program that has the edge in it refuses.
+async fn edge_refuses(binary: PathBuf) {
+    let directory = tempfile::tempdir().expect("a temporary directory can be made");
+    for (variable, settings) in [
+        ("PORT", &[("PORT", "70000")] as &[_]),
+        ("PORT", &[("PORT", "http")]),
+        ("ENV", &[("ENV", "staging")]),
+        ("MAX_BATCH", &[("MAX_BATCH", "0")]),
+        ("DEDUP_TTL_SECONDS", &[("DEDUP_TTL_SECONDS", "an hour")]),
+        ("TRANSITION_POLICY", &[("TRANSITION_POLICY", "lenient")]),
+        ("ALLOW_CANCEL_IN_TRANSIT", &[("ALLOW_CANCEL_IN_TRANSIT", "maybe")]),
+        ("LOG_LEVEL", &[("LOG_LEVEL", "info,,=")]),
+        ("JWT_SECRET", &[("ENV", "production")]),
+        ("JWT_SECRET", &[("ENV", "production"), ("JWT_SECRET", "hunter2")]),
+    ] {
+        refuses(&binary, directory.path(), variable, settings).await;
+    }
+}
+
+#[tokio::test]
+async fn rastro_names_the_variable_that_is_wrong() {
+    edge_refuses(binary::rastro()).await;
+    let directory = tempfile::NamedTempFile::new().expect("a temporary file can be made");
+    refuses(&binary::rastro(), directory.path(), "DATA_DIR", &[]).await;
+}
+
+#[tokio::test]
+async fn the_services_name_the_variable_that_is_wrong() {
+    if Servers::given("the_services_name_the_variable_that_is_wrong").is_none() {
+        return;
+    }
+    edge_refuses(binary::ingest_service()).await;
+    let directory = tempfile::tempdir().expect("a temporary directory can be made");
+    for binary in [binary::ingest_service(), binary::processor_service()] {
+        for (variable, value) in [
+            ("KAFKA_PARTITIONS", "0"),
+            ("KAFKA_TOPIC", "shipments events"),
+            ("MONGO_URI", "postgres://user:hunter2@localhost"),
+            ("REDIS_ADDR", "nowhere:port"),
+            ("REDIS_DB", "-1"),
+        ] {
+            refuses(&binary, directory.path(), variable, &[(variable, value)]).await;
+        }
+    }
+    refuses(&binary::processor_service(), directory.path(), "LANES", &[("LANES", "0")]).await;
+    refuses(&binary::processor_service(), directory.path(), "TOPIC_EPOCH", &[("TOPIC_EPOCH", "zero")]).await;
+}

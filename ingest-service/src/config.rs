@@ -59,9 +59,6 @@ impl Config {
         let production = environment.is_production()?;
         let policies = [("strict", Policy::Strict), ("field", Policy::Field)];
         let transition_policy = environment.choice("TRANSITION_POLICY", Policy::Strict, &policies)?;
-        if transition_policy == Policy::Field {
-            return Err(SettingError::new("TRANSITION_POLICY", "field is not available yet"));
-        }
         Ok(Self {
             port: environment.number("PORT", 8080, 0..=u16::MAX)?,
             development: !production,
@@ -119,7 +116,7 @@ mod tests {
             ("PORT", "70000"),
             ("ENV", "staging"),
             ("MAX_BATCH", "0"),
-            ("TRANSITION_POLICY", "field"),
+            ("TRANSITION_POLICY", "loose"),
             ("ALLOW_CANCEL_IN_TRANSIT", "perhaps"),
         ] {
             let problem = read(&[(variable, value)]).expect_err("wrong");

@@ -16,12 +16,22 @@ struct Change<'a> {
     client_id: Option<&'a str>,
     from: Option<Status>,
     to: Option<Status>,
+    #[serde(flatten)]
+    late: Option<Late>,
     version: Option<i64>,
     timestamp: Timestamp,
     recorded_at: Timestamp,
     source: &'a str,
     partition: i32,
     offset: i64,
+}
+
+/// What a change says when its scan arrived after one that happened later: the fold was taken again, and `previous_status`, which was
+/// shown before, was not wrong at its time. `to` is what is shown now; it can be the same.
+#[derive(Serialize)]
+struct Late {
+    late: bool,
+    previous_status: Option<Status>,
 }
 
 /// The change that `row` made; `None` when it made none.
@@ -35,6 +45,7 @@ pub(crate) fn of(row: &EventRow) -> Option<NewRecord> {
         client_id: row.shipment_client_id.as_deref(),
         from: row.from,
         to: row.to,
+        late: row.late.then_some(Late { late: true, previous_status: row.from }),
         version: row.version,
         timestamp: row.report.timestamp,
         recorded_at: row.recorded_at,

@@ -5,7 +5,7 @@ mod batch;
 
 use serde_json::Value;
 use shared::shipment::form::Form;
-use shared::shipment::{EventBody, FieldError, Policy, ShipmentBody, Timestamp, UnknownFields, limits};
+use shared::shipment::{EventBody, FieldError, ShipmentBody, Timestamp, UnknownFields, limits};
 use shared::user_store::Role;
 
 pub(crate) use batch::{BatchItem, items};
@@ -52,9 +52,6 @@ pub(crate) fn shipment(value: Value, caller: &Caller) -> Result<ShipmentBody, Pr
             false
         }
     };
-    if value.get("transition_policy").and_then(Value::as_str) == Some(Policy::Field.as_str()) {
-        more.push(FieldError::new("transition_policy", "not_allowed", "field is not available yet; strict is"));
-    }
     let body = ShipmentBody::from_json(value, UnknownFields::Refuse);
     let not_yours = || FieldError::new("client_id", "not_allowed", "must be the caller's own, or absent");
     match body {
@@ -179,7 +176,7 @@ mod tests {
         assert_eq!(shipment(named.clone(), &admin).expect("valid").client_id.as_deref(), Some("c2"));
         assert_eq!(shipment(named.clone(), &ana).expect_err("not hers").code(), Code::Forbidden);
         named["weight_kg"] = json!(0);
-        named["transition_policy"] = json!("field");
+        named["transition_policy"] = json!("loose");
         let problem = shipment(named, &ana).expect_err("three things");
         assert_eq!(
             (problem.code(), problem.detail()),

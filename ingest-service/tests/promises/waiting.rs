@@ -129,6 +129,7 @@ async fn a_row_without_its_state_is_not_an_answer_yet() {
         outcome_reason: None,
         from: None,
         to: None,
+        late: false,
         report: event.report(),
         recorded_at: event.recorded_at(),
         reporter: None,

@@ -244,6 +244,7 @@ async fn process(log: &MemoryLog, store: &MemoryStore, window: &MemoryWindow) {
             outcome_reason: judged.reason,
             from: judged.from,
             to: judged.to,
+            late: false,
             report: event.report.clone(),
             recorded_at: event.recorded_at,
             reporter: event.reporter.clone(),

@@ -1,6 +1,7 @@
 //! What the pipeline promises, on the memory adapters.
 
 mod faults;
+mod field;
 mod interleavings;
 mod world;
 

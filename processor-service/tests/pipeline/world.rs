@@ -140,10 +140,16 @@ pub(crate) fn number(n: usize) -> TrackingNumber {
 }
 
 pub(crate) fn created(number: TrackingNumber) -> Event {
-    let body = json!({"tracking_number": number, "client_id": "client_001", "created_at": "2025-06-01T08:00:00Z",
+    created_with(number, |_| ())
+}
+
+/// The same with a change to its body.
+pub(crate) fn created_with(number: TrackingNumber, change: impl FnOnce(&mut Value)) -> Event {
+    let mut body = json!({"tracking_number": number, "client_id": "client_001", "created_at": "2025-06-01T08:00:00Z",
         "origin_address": "Calle 5", "origin_lat": 19.4, "origin_lng": -99.1, "destination_address": "Av. 8",
         "destination_lat": 0, "destination_lng": 0, "weight_kg": 1, "length_cm": 1, "width_cm": 1, "height_cm": 1,
         "content_description": "Books"});
+    change(&mut body);
     Event::Created(Box::new(ShipmentCreated::from_json(body, now()).expect("valid")))
 }
 

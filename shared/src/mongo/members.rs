@@ -81,8 +81,12 @@ impl<'a> Members<'a> {
         self.required(key, value)
     }
 
+    pub(crate) fn optional_flag(self, key: &str) -> Result<Option<bool>, StoreError> {
+        self.optional(key, "is neither true nor false", RawBsonRef::as_bool)
+    }
+
     pub(crate) fn flag(self, key: &str) -> Result<bool, StoreError> {
-        self.required(key, self.optional(key, "is neither true nor false", RawBsonRef::as_bool)?)
+        self.required(key, self.optional_flag(key)?)
     }
 
     pub(crate) fn date(self, key: &str) -> Result<Timestamp, StoreError> {

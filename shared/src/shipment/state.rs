@@ -72,6 +72,22 @@ impl HistoryEntry {
             reason: report.reason.clone(),
         }
     }
+
+    /// Whether it is the creation, which no scan reports.
+    #[must_use]
+    pub fn is_creation(&self) -> bool {
+        self.claim == Claim::Status(Status::Created)
+    }
+}
+
+/// The newest status of rank 2 among the entries that are older than the newest [`limits::HISTORY_ENTRIES`]. The field policy needs no more of
+/// them to judge what comes later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OlderScan {
+    /// What it claimed.
+    pub status: Status,
+    /// When it happened, by the source.
+    pub timestamp: Timestamp,
 }
 
 /// What events have made of a shipment, up to and with the record at `position`.
@@ -85,18 +101,22 @@ pub struct ShipmentState {
     pub updated_at: Timestamp,
     /// Counts the changes, from 1.
     pub version: i64,
-    /// In order of timestamp, then of the log: the newest [`limits::HISTORY_ENTRIES`] and all that moved the status.
+    /// In order of timestamp, then of the log: the newest [`limits::HISTORY_ENTRIES`], and older ones that moved the status (under the
+    /// field policy, where hubs can follow each other without end: that raised its rank).
     /// Shared entries, because every decision makes a new state and changes one of them.
     #[serde(with = "shared_entries")]
     pub status_history: Vec<Arc<HistoryEntry>>,
     /// How many entries fell out of the history.
     pub history_truncated: u64,
-    /// The newest entry by timestamp.
+    /// The newest report by timestamp; the creation while there is none.
     pub last_scan: Option<Arc<HistoryEntry>>,
     /// Failed delivery attempts.
     pub attempts: u32,
     /// The newest exception or return since the last move.
     pub exception: Option<Arc<HistoryEntry>>,
+    /// What the field policy remembers of entries that fell out of the history.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub older_scan: Option<OlderScan>,
 }
 
 impl ShipmentState {
@@ -114,28 +134,37 @@ impl ShipmentState {
             last_scan: Some(entry),
             attempts: 0,
             exception: None,
+            older_scan: None,
         }
+    }
+
+    /// This state with what every entry changes, whatever the policy: all but the history, the status and the exception.
+    pub(super) fn counting(&self, entry: &Arc<HistoryEntry>, position: LogPosition) -> Self {
+        let mut next = self.clone();
+        next.position = position;
+        next.version += 1;
+        next.updated_at = self.updated_at.max(entry.recorded_at);
+        if entry.claim == Claim::Kind(Kind::DeliveryAttemptFailed) {
+            next.attempts = next.attempts.saturating_add(1);
+        }
+        if self.last_scan.as_ref().is_none_or(|last| last.is_creation() || last.timestamp <= entry.timestamp) {
+            next.last_scan = Some(entry.clone());
+        }
+        next
     }
 
     /// The state after `entry`, which moves the status when it says so.
     #[must_use]
     pub fn after(&self, entry: HistoryEntry, position: LogPosition) -> Self {
         let entry = Arc::new(entry);
-        let mut next = self.clone();
-        next.position = position;
-        next.version += 1;
-        next.updated_at = self.updated_at.max(entry.recorded_at);
+        let mut next = self.counting(&entry, position);
         match entry.claim {
             Claim::Status(status) if entry.moved => {
                 next.current_status = status;
                 next.exception = None;
             }
-            Claim::Kind(Kind::DeliveryAttemptFailed) => next.attempts = next.attempts.saturating_add(1),
             Claim::Kind(Kind::Exception | Kind::Returned) => next.exception = Some(entry.clone()),
             Claim::Status(_) | Claim::Kind(_) => {}
-        }
-        if self.last_scan.as_ref().is_none_or(|last| last.timestamp <= entry.timestamp) {
-            next.last_scan = Some(entry.clone());
         }
         next.insert(entry);
         next

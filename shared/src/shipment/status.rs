@@ -88,6 +88,18 @@ impl Status {
         matches!(self, Self::Delivered | Self::Cancelled)
     }
 
+    /// How far along a shipment is in this status (contract section 2, the field policy): two statuses of one rank can alternate, a lower
+    /// one never follows a higher one.
+    #[must_use]
+    pub fn rank(self) -> u8 {
+        match self {
+            Self::Created => 0,
+            Self::PickedUp => 1,
+            Self::InWarehouse | Self::InTransit => 2,
+            Self::Delivered | Self::Cancelled => 3,
+        }
+    }
+
     /// The strict whitelist: whether a shipment in `from` (`None`: there is none yet) may go to `self`.
     #[must_use]
     pub fn may_follow(self, from: Option<Self>, allow_cancel_in_transit: bool) -> bool {

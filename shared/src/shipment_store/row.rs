@@ -29,8 +29,11 @@ pub struct EventRow {
     pub outcome_reason: Option<RejectReason>,
     /// The status before.
     pub from: Option<Status>,
-    /// The status after; the claimed one when it was not applied.
+    /// The status after; the claimed one when it is not in the history.
     pub to: Option<Status>,
+    /// It was put into the history before a scan that had arrived earlier.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub late: bool,
     /// What was reported.
     pub report: EventBody,
     /// When the platform accepted it.
@@ -41,6 +44,11 @@ pub struct EventRow {
     pub shipment_client_id: Option<String>,
     /// The version of the shipment after it, when it entered the history.
     pub version: Option<i64>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde asks for")]
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 impl EventRow {

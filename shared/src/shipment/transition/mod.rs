@@ -7,6 +7,7 @@
 //! The order of judgement is contract section 3: duplicate or conflict, then `SHIPMENT_NOT_FOUND`, then `FORBIDDEN`, then the
 //! policy that the shipment was created with. A policy is one file beside this one and one arm in [`decide`].
 
+mod field;
 mod strict;
 
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use std::sync::Arc;
 use super::event::{Claim, Event, EventBody, Reporter};
 use super::identity::{EventId, PayloadHash};
 use super::registration::ShipmentCreated;
-use super::state::{HistoryEntry, LogPosition, Shipment, ShipmentState, Terms};
+use super::state::{LogPosition, Shipment, ShipmentState, Terms};
 use super::status::{Policy, Status, words};
 use super::timestamp::Timestamp;
 
@@ -61,8 +62,10 @@ pub struct Judgement {
     pub reason: Option<RejectReason>,
     /// The status before; `None` when there was no shipment.
     pub from: Option<Status>,
-    /// The status after, when it was applied; the claimed one, when it was not.
+    /// The status after, when it is in the history; the claimed one, when it is not.
     pub to: Option<Status>,
+    /// It is in the history before a scan that had arrived earlier: the fold was taken again (field policy only).
+    pub late: bool,
     /// The shipment after, when the event is in its history.
     pub shipment: Option<Shipment>,
 }
@@ -74,6 +77,7 @@ impl Judgement {
             reason: Some(reason),
             from: shipment.map(|shipment| shipment.state.current_status),
             to: claim.status(),
+            late: false,
             shipment: None,
         }
     }
@@ -122,7 +126,7 @@ pub fn judge(
     match first {
         Some(payload) if payload == event.id.payload => {
             let to = event.report.claim.status();
-            Judgement { outcome: Outcome::Duplicate, reason: None, from, to, shipment: None }
+            Judgement { outcome: Outcome::Duplicate, reason: None, from, to, late: false, shipment: None }
         }
         Some(_) => Judgement::refused(Outcome::Conflict, RejectReason::KeyConflict, shipment, event.report.claim),
         None => decide(shipment, event, position),
@@ -137,8 +141,8 @@ fn decide(shipment: Option<&Shipment>, event: &IdentifiedEvent, position: LogPos
         (None, None) => reject(RejectReason::ShipmentNotFound),
         (None, Some(shipment)) if is_foreign(event, &shipment.terms) => reject(RejectReason::Forbidden),
         (None, Some(shipment)) => match shipment.terms.policy {
-            // The edge does not accept `field` yet; until its own file stands here, such a shipment is judged strictly.
-            Policy::Strict | Policy::Field => strict::judge(shipment, event, position),
+            Policy::Strict => strict::judge(shipment, event, position),
+            Policy::Field => field::judge(shipment, event, position),
         },
     }
 }
@@ -159,6 +163,7 @@ fn create(created: &ShipmentCreated, id: EventId, position: LogPosition) -> Judg
         reason: None,
         from: None,
         to: Some(Status::Created),
+        late: false,
         shipment: Some(shipment),
     }
 }
@@ -169,15 +174,14 @@ fn is_foreign(event: &IdentifiedEvent, terms: &Terms) -> bool {
     reporter.is_some_and(|reporter| reporter.client_id.as_deref() != Some(terms.client_id.as_str()))
 }
 
-/// The judgement of an event that enters the history.
-fn entered(shipment: &Shipment, event: &IdentifiedEvent, position: LogPosition, moved: bool) -> Judgement {
-    let entry = HistoryEntry::of(&event.report, event.id, event.recorded_at, moved);
-    let state = shipment.state.after(entry, position);
+/// The judgement of an event that entered the history of `before`, whose state is `state` now.
+fn entered(before: &Shipment, state: ShipmentState, moved: bool, late: bool) -> Judgement {
     Judgement {
         outcome: if moved { Outcome::Applied } else { Outcome::Recorded },
         reason: None,
-        from: Some(shipment.state.current_status),
+        from: Some(before.state.current_status),
         to: Some(state.current_status),
-        shipment: Some(Shipment { state, ..shipment.clone() }),
+        late,
+        shipment: Some(Shipment { state, ..before.clone() }),
     }
 }

@@ -8,8 +8,8 @@ use serde_json::json;
 use crate::shipment::event::Location;
 use crate::shipment::registration::Party;
 use crate::shipment::{
-    Claim, Event, EventBody, HistoryEntry, Kind, LogPosition, Outcome, Policy, RejectReason, Reporter, ServiceType,
-    ShipmentCreated, ShipmentState, Status, Timestamp, TrackingNumber,
+    Claim, Event, EventBody, HistoryEntry, Kind, LogPosition, OlderScan, Outcome, Policy, RejectReason, Reporter,
+    ServiceType, ShipmentCreated, ShipmentState, Status, Timestamp, TrackingNumber,
 };
 use crate::shipment_store::{EventRow, RowPosition, StateWrite, StoredShipment};
 
@@ -114,6 +114,7 @@ pub(super) fn full_state(created: &ShipmentCreated, position: LogPosition) -> Sh
     ];
     let mut state = steps.into_iter().fold(fresh(created, position), |state, step| state.after(step, position));
     state.history_truncated = 70_000_000_000;
+    state.older_scan = Some(OlderScan { status: Status::InTransit, timestamp: time(-90) });
     state
 }
 
@@ -146,6 +147,7 @@ pub(super) fn row(report: EventBody, position: RowPosition) -> EventRow {
         outcome_reason: None,
         from: None,
         to: report.claim.status(),
+        late: false,
         recorded_at: Timestamp::from_millis(report.timestamp.as_millis() + 7),
         report,
         reporter: None,
@@ -166,6 +168,7 @@ pub(super) fn full_row(report: EventBody, position: RowPosition) -> EventRow {
         outcome_reason: Some(RejectReason::InvalidTransition),
         from: Some(Status::Delivered),
         to: Some(Status::PickedUp),
+        late: true,
         reporter: Some(reporter),
         shipment_client_id: Some("client_001".to_owned()),
         version: Some(9_000_000_000),

@@ -9,8 +9,9 @@ use crate::mongo::Members;
 use crate::shipment::event::Location;
 use crate::shipment::registration::Party;
 use crate::shipment::{
-    Claim, EventBody, EventId, HistoryEntry, Kind, LogPosition, Outcome, PayloadHash, Policy, RejectReason, Reporter,
-    RowId, ServiceType, Shipment, ShipmentBody, ShipmentCreated, ShipmentState, Status, Terms, TrackingNumber,
+    Claim, EventBody, EventId, HistoryEntry, Kind, LogPosition, OlderScan, Outcome, PayloadHash, Policy, RejectReason,
+    Reporter, RowId, ServiceType, Shipment, ShipmentBody, ShipmentCreated, ShipmentState, Status, Terms,
+    TrackingNumber,
 };
 use crate::shipment_store::{EventRow, KnownKey, RowPosition, StoreError, StoredShipment};
 
@@ -73,6 +74,10 @@ fn history(members: Members<'_>) -> Result<Vec<Arc<HistoryEntry>>, StoreError> {
         .collect()
 }
 
+fn older_scan(members: Members<'_>) -> Result<OlderScan, StoreError> {
+    Ok(OlderScan { status: members.parsed("status", Status::from_word)?, timestamp: members.date("timestamp")? })
+}
+
 fn state(members: Members<'_>) -> Result<ShipmentState, StoreError> {
     let status_history = history(members)?;
     let last_scan = match members.0.get("last_scan") {
@@ -89,6 +94,7 @@ fn state(members: Members<'_>) -> Result<ShipmentState, StoreError> {
         last_scan,
         attempts: members.number("attempts")?,
         exception: optional_entry(members, "exception")?,
+        older_scan: members.optional_document("older_scan")?.map(older_scan).transpose()?,
     })
 }
 
@@ -207,6 +213,7 @@ pub(super) fn row(document: &RawDocument) -> Result<EventRow, StoreError> {
         outcome_reason: members.optional_parsed("reason", RejectReason::from_word)?,
         from: members.optional_parsed("from", Status::from_word)?,
         to: members.optional_parsed("to", Status::from_word)?,
+        late: members.optional_flag("late")?.unwrap_or(false),
         report,
         recorded_at: members.date("created_at")?,
         reporter: members.optional_document("reporter")?.map(reporter).transpose()?,

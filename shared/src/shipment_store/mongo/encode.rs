@@ -63,6 +63,10 @@ pub(super) fn state(state: &ShipmentState) -> RawDocumentBuf {
     if let Some(exception) = &state.exception {
         document.append(cstr!("exception"), entry(exception));
     }
+    if let Some(older) = state.older_scan {
+        let older = rawdoc! { "status": older.status.as_str(), "timestamp": date(older.timestamp) };
+        document.append(cstr!("older_scan"), older);
+    }
     document
 }
 
@@ -150,6 +154,9 @@ pub(super) fn row(row: &EventRow) -> RawDocumentBuf {
     append_text(&mut document, cstr!("reason"), row.outcome_reason.map(|reason| reason.as_str()));
     append_text(&mut document, cstr!("from"), row.from.map(Status::as_str));
     append_text(&mut document, cstr!("to"), row.to.map(Status::as_str));
+    if row.late {
+        document.append(cstr!("late"), true);
+    }
     append_text(&mut document, cstr!("place"), report.place.as_deref());
     append_text(&mut document, cstr!("code"), report.code.as_deref());
     append_text(&mut document, cstr!("event_reason"), report.reason.as_deref());

@@ -45,6 +45,7 @@ fn row(number: &str, second: i64) -> EventRow {
         outcome_reason: None,
         from: None,
         to: report.claim.status(),
+        late: false,
         recorded_at: report.timestamp,
         report,
         reporter: None,

@@ -4,34 +4,48 @@ use std::collections::HashMap;
 
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::super::{EventRow, KnownKey, RowPosition, StoreError, StoredShipment};
-use crate::shipment::{LogPosition, PayloadHash, RowId, Shipment, ShipmentCreated, Terms, TrackingNumber};
+use crate::shipment::{LogPosition, PayloadHash, Policy, RowId, Shipment, ShipmentCreated, Terms, TrackingNumber};
 
 pub(super) fn states(
     connection: &Connection,
     numbers: &[TrackingNumber],
 ) -> Result<HashMap<TrackingNumber, Shipment>, StoreError> {
+    let mut statement = connection.prepare_cached(WHOLE)?;
     let mut found = HashMap::with_capacity(numbers.len());
     for &number in numbers {
-        if let Some(stored) = shipment(connection, number)? {
-            let terms = Terms {
-                client_id: stored.created.client_id().to_owned(),
-                policy: stored.created.policy(),
-                allow_cancel_in_transit: stored.created.allow_cancel_in_transit,
-            };
-            found.insert(number, Shipment { tracking_number: number, terms: terms.into(), state: stored.state });
+        let read = |row: &Row<'_>| Ok((json::<StoredTerms>(row, 0)?, json(row, 1)?));
+        if let Some((terms, state)) = statement.query_row([number.as_str()], read).optional()? {
+            found.insert(number, Shipment { tracking_number: number, terms: Terms::from(terms).into(), state });
         }
     }
     Ok(found)
 }
 
+/// What the decision needs of a registration. The rest of it is skipped and not built: this is read for each shipment that the lane
+/// does not remember.
+#[derive(Deserialize)]
+struct StoredTerms {
+    client_id: String,
+    transition_policy: Policy,
+    allow_cancel_in_transit: bool,
+}
+
+impl From<StoredTerms> for Terms {
+    fn from(stored: StoredTerms) -> Self {
+        let StoredTerms { client_id, transition_policy: policy, allow_cancel_in_transit } = stored;
+        Self { client_id, policy, allow_cancel_in_transit }
+    }
+}
+
+const WHOLE: &str = "SELECT created, state FROM shipments JOIN registrations USING (id) JOIN states USING (id)
+     WHERE tracking_number = ?1";
+
 pub(super) fn shipment(connection: &Connection, number: TrackingNumber) -> Result<Option<StoredShipment>, StoreError> {
-    let mut statement = connection.prepare_cached(
-        "SELECT created, state FROM shipments JOIN registrations USING (id) JOIN states USING (id)
-         WHERE tracking_number = ?1",
-    )?;
+    let mut statement = connection.prepare_cached(WHOLE)?;
     Ok(statement.query_row([number.as_str()], stored).optional()?)
 }
 

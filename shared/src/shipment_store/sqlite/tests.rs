@@ -47,6 +47,7 @@ fn row(index: usize, second: u32, offset: i64) -> EventRow {
         outcome_reason: None,
         from: Some(Status::Created),
         to: Some(Status::PickedUp),
+        late: false,
         recorded_at: report.timestamp,
         report,
         reporter: None,

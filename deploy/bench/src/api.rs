@@ -37,7 +37,7 @@ pub enum ApiError {
 const SHOWN: usize = 300;
 
 impl ApiError {
-    fn answer(call: &'static str, status: StatusCode, body: &[u8]) -> Self {
+    pub(crate) fn answer(call: &'static str, status: StatusCode, body: &[u8]) -> Self {
         let body = String::from_utf8_lossy(body).chars().take(SHOWN).collect();
         Self::Answer { call, status, body }
     }
@@ -62,16 +62,16 @@ pub async fn login(target: &Target, user: &str, password: &str) -> Result<Target
     }
 }
 
-/// The body of every registration.
+/// The body of every registration, under the policy `strict` or `field`.
 #[must_use]
-pub fn registration() -> Bytes {
+pub fn registration(policy: &str) -> Bytes {
     let body = json!({
         "client_id": CLIENT_ID,
         "origin_address": "Calle 5 #123, Ciudad de México", "origin_lat": 19.4326, "origin_lng": -99.1332,
         "destination_address": "Avenida Paseo #456, Puebla", "destination_lat": 19.0414, "destination_lng": -98.2063,
         "weight_kg": 5.5, "length_cm": 30, "width_cm": 20, "height_cm": 15,
         "content_description": "Electrónica",
-        "transition_policy": "strict",
+        "transition_policy": policy,
     });
     body.to_string().into()
 }

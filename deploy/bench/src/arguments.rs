@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::connection::Target;
 use crate::load::Plan;
+use crate::long::LongRun;
 use crate::process::Watched;
 use crate::run::Run;
 use crate::walk::Walk;
@@ -14,6 +15,7 @@ pub const HELP: &str = "\
 Measures Rastro.
 
 usage: bench events [OPTIONS]          load a running platform through its API
+       bench long [OPTIONS]            one shipment that is scanned again and again
        bench ceiling-mongo [OPTIONS]   the store alone, without a platform (MONGO_URI; cargo feature mongo-ceiling)
        bench compare FILE...           one table of the JSON lines that the two print
        bench drop-database NAME        remove a database that the scripts beside this program made (mongo-ceiling)
@@ -30,10 +32,15 @@ events:
   --batch N            events in a request, 1 to 10000             [100]
   --connections N      1 to 1000                                   [16]
   --shipments N        registered beforehand, 1 to 10000000        [20000]
+  --policy strict|field  that judges them                          [strict]
   --walk moves|parcel  what happens to each: the 4 moves from created to delivered, or 4 scans without a status between
                        them too; when all are done the run ends early [moves]
   --probe-rate N       single events a second beside the load, each of which waits for its outcome, 0 to 1000 [10]
   --pid NAME=PID       report this process too; repeat for more
+
+long:
+  --url, --user, --password, --pid  as above
+  --scans N            of the one shipment, out of order, 1 to 10000000 [100000]
 
 ceiling-mongo:
   --events N           [200000]      --batch N   events in a write [1000]
@@ -50,6 +57,8 @@ const DEVELOPMENT_PASSWORD: &str = "password123";
 pub enum Task {
     /// `bench events`.
     Events(Run),
+    /// `bench long`.
+    Long(LongRun),
     /// `bench ceiling-mongo`.
     CeilingMongo {
         /// Events in all.
@@ -88,6 +97,7 @@ pub fn read(
     let arguments: Arguments<'_> = &mut arguments;
     match task.as_deref() {
         Some("events") => events(arguments, environment_password),
+        Some("long") => long(arguments, environment_password),
         Some("ceiling-mongo") => ceiling_mongo(arguments),
         Some("compare") => match arguments.map(PathBuf::from).collect::<Vec<_>>() {
             files if files.is_empty() => Err(ArgumentError("compare: which files?".to_owned())),
@@ -128,6 +138,7 @@ fn events(arguments: Arguments<'_>, environment_password: Option<String>) -> Res
     let mut plan = Plan { rate: 0, duration: Duration::from_secs(30), batch: 100, connections: 16 };
     let (mut label, mut user) = ("events".to_owned(), "admin_user".to_owned());
     let mut password = environment_password.unwrap_or_else(|| DEVELOPMENT_PASSWORD.to_owned());
+    let mut policy = "strict".to_owned();
     let (mut shipments, mut walk, mut probe_rate, mut processes) = (20_000, Walk::Moves, 10, Vec::new());
     while let Some(option) = arguments.next() {
         let option = option.as_str();
@@ -142,15 +153,51 @@ fn events(arguments: Arguments<'_>, environment_password: Option<String>) -> Res
             "--connections" => plan.connections = number(option, arguments, 1..=1_000)?,
             "--shipments" => shipments = number(option, arguments, 1..=10_000_000)?,
             "--probe-rate" => probe_rate = number(option, arguments, 0..=1_000)?,
+            "--policy" => policy = read_policy(value(option, arguments)?)?,
             "--walk" => walk = read_walk(&value(option, arguments)?)?,
             "--pid" => processes.push(watched(&value(option, arguments)?)?),
             "-h" | "--help" => return Ok(Task::Help),
             other => return Err(no_option(other)),
         }
     }
-    processes.push(Watched { name: "bench".to_owned(), pid: std::process::id() });
-    let target = Target::of(&url).map_err(|error| ArgumentError(format!("--url: {error}, got {url:?}")))?;
-    Ok(Task::Events(Run { label, target, user, password, plan, shipments, walk, probe_rate, processes }))
+    processes.push(itself());
+    let target = target(&url)?;
+    Ok(Task::Events(Run { label, target, user, password, plan, shipments, policy, walk, probe_rate, processes }))
+}
+
+fn long(arguments: Arguments<'_>, environment_password: Option<String>) -> Result<Task, ArgumentError> {
+    let (mut url, mut user) = ("http://127.0.0.1:8080".to_owned(), "admin_user".to_owned());
+    let mut password = environment_password.unwrap_or_else(|| DEVELOPMENT_PASSWORD.to_owned());
+    let (mut scans, mut processes) = (100_000, Vec::new());
+    while let Some(option) = arguments.next() {
+        let option = option.as_str();
+        match option {
+            "--url" => url = value(option, arguments)?,
+            "--user" => user = value(option, arguments)?,
+            "--password" => password = value(option, arguments)?,
+            "--scans" => scans = number(option, arguments, 1..=10_000_000)?,
+            "--pid" => processes.push(watched(&value(option, arguments)?)?),
+            "-h" | "--help" => return Ok(Task::Help),
+            other => return Err(no_option(other)),
+        }
+    }
+    processes.push(itself());
+    Ok(Task::Long(LongRun { target: target(&url)?, user, password, scans, processes }))
+}
+
+fn itself() -> Watched {
+    Watched { name: "bench".to_owned(), pid: std::process::id() }
+}
+
+fn target(url: &str) -> Result<Target, ArgumentError> {
+    Target::of(url).map_err(|error| ArgumentError(format!("--url: {error}, got {url:?}")))
+}
+
+fn read_policy(text: String) -> Result<String, ArgumentError> {
+    match text.as_str() {
+        "strict" | "field" => Ok(text),
+        _ => Err(ArgumentError(format!("--policy: expected strict or field, got {text:?}"))),
+    }
 }
 
 fn read_walk(text: &str) -> Result<Walk, ArgumentError> {
@@ -213,6 +260,8 @@ mod tests {
         assert!(problem("events --batch 0").starts_with("--batch: expected a number from 1 to 10000, got \"0\""));
         assert!(problem("events --url https://x:1").starts_with("--url: expected http://host:port"));
         assert!(problem("events --walk run").starts_with("--walk: expected moves or parcel"));
+        assert!(problem("events --policy loose").starts_with("--policy: expected strict or field"));
+        assert!(problem("long --scans 0").starts_with("--scans: expected a number"));
         assert!(problem("ceiling-mongo --rate 1").starts_with("--rate: no such option"));
         assert!(problem("compare").starts_with("compare: which files?"));
         assert!(problem("drop-database").starts_with("drop-database: expects one name"));

@@ -32,6 +32,13 @@ async fn main() -> io::Result<ExitCode> {
             }
             Err(error) => failed(&error),
         },
+        Task::Long(run) => match run.measure().await {
+            Ok(result) => {
+                write!(io::stdout(), "{result}")?;
+                result.wrong.is_empty()
+            }
+            Err(error) => failed(&error),
+        },
         Task::Compare(files) => {
             let texts = files.iter().map(std::fs::read_to_string).collect::<Result<String, _>>()?;
             io::stdout().write_all(compare::table(&compare::read(&texts)).as_bytes())?;

@@ -29,6 +29,8 @@ pub struct Run {
     pub plan: Plan,
     /// Shipments to register for the load.
     pub shipments: usize,
+    /// The policy that judges them: `strict` or `field`.
+    pub policy: String,
     /// Which events each of them gets.
     pub walk: Walk,
     /// Single events a second beside the load.
@@ -48,7 +50,7 @@ impl Run {
         let steps = self.walk.steps(OffsetDateTime::now_utc());
         let probes =
             if self.probe_rate == 0 { 0 } else { probe::shipments(self.probe_rate, plan.duration, steps.len()) };
-        let (numbers, taken) = fleet::register(&target, self.shipments + probes).await?;
+        let (numbers, taken) = fleet::register(&target, &self.policy, self.shipments + probes).await?;
         let (probe_numbers, numbers) = numbers.split_at(probes);
 
         let watch = Watch::begin(&self.processes);

@@ -21,6 +21,7 @@ async fn measure(behaviour: Behaviour, change: impl FnOnce(&mut Run)) -> EventsR
         password: "password123".to_owned(),
         plan: Plan { rate: 0, duration: Duration::from_secs(30), batch: 10, connections: 4 },
         shipments: 100,
+        policy: "strict".to_owned(),
         walk: Walk::Moves,
         probe_rate: 100,
         processes: Vec::new(),

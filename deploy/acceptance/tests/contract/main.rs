@@ -4,6 +4,7 @@
 mod access;
 mod batch;
 mod events;
+mod field;
 mod journey;
 mod lists;
 mod log;
@@ -81,6 +82,12 @@ promises! {
             an_event_id_that_was_never_given_out_is_not_found,
             an_outcome_is_shown_to_admins_and_to_the_clients_that_it_concerns,
             whoever_does_not_wait_is_answered_at_once,
+        }
+        field {
+            scans_in_any_order_of_arrival_show_the_same_shipment,
+            a_late_scan_is_put_into_its_place_and_what_it_changes_is_shown,
+            a_shipment_keeps_the_policy_that_it_was_registered_with,
+            a_shipment_with_a_long_history_shows_the_newest_scans_and_what_raised_its_rank,
         }
         batch {
             a_batch_is_one_in_all_three_forms,

@@ -9,8 +9,9 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::history::{History, Location, Scan};
+use crate::history::{Location, Scan};
 use crate::outcome::{NoOutcome, Outcome};
+use crate::plan::{Event, Plan};
 
 /// The client on whose behalf shipments are registered: the one of the users that are seeded for development.
 const CLIENT_ID: &str = "client_001";
@@ -76,13 +77,19 @@ pub struct Shipment {
     pub tracking_number: String,
     pub current_status: String,
     pub status_history: Vec<HistoryEntry>,
+    pub attempts: u64,
+    pub last_scan: Option<HistoryEntry>,
+    pub exception: Option<HistoryEntry>,
 }
 
 /// An entry of its history.
 #[derive(Debug, Deserialize)]
 #[expect(missing_docs, reason = "the members of contract section 4")]
 pub struct HistoryEntry {
+    #[serde(default)]
     pub status: Option<String>,
+    #[serde(default)]
+    pub kind: Option<String>,
     pub moved: bool,
     #[serde(deserialize_with = "rfc3339")]
     pub timestamp: OffsetDateTime,
@@ -91,6 +98,8 @@ pub struct HistoryEntry {
     pub place: Option<String>,
     #[serde(default)]
     pub code: Option<String>,
+    #[serde(default)]
+    pub reason: Option<String>,
     #[serde(default)]
     pub location: Option<Location>,
     pub event_id: String,
@@ -140,18 +149,18 @@ impl Api {
         Ok(api)
     }
 
-    /// Registers a shipment for `history` and returns its tracking number.
+    /// Registers a shipment for `plan` and returns its tracking number.
     ///
     /// # Errors
     /// See [`ApiError`].
-    pub async fn register(&self, history: &History) -> Result<String, ApiError> {
+    pub async fn register(&self, plan: &Plan<'_>) -> Result<String, ApiError> {
         #[derive(Deserialize)]
         struct Registered {
             tracking_number: String,
         }
         let call = "POST /shipments".to_owned();
         let request = self.http.post(format!("{}/shipments", self.base)).bearer_auth(&self.token);
-        let (status, body) = send(call.clone(), request.json(&shipment_body(history))).await?;
+        let (status, body) = send(call.clone(), request.json(&shipment_body(plan))).await?;
         let done = status == StatusCode::CREATED || status == StatusCode::ACCEPTED;
         understood(call, status, body, done).map(|Registered { tracking_number }| tracking_number)
     }
@@ -160,9 +169,9 @@ impl Api {
     ///
     /// # Errors
     /// See [`ApiError`].
-    pub async fn report(&self, number: &str, source: &str, scan: &Scan) -> Result<Reported, ApiError> {
+    pub async fn report(&self, number: &str, source: &str, event: &Event<'_>) -> Result<Reported, ApiError> {
         let request = self.http.post(format!("{}/events", self.base)).bearer_auth(&self.token);
-        let request = request.header("Prefer", format!("wait={WAIT}")).json(&event_body(number, source, scan));
+        let request = request.header("Prefer", format!("wait={WAIT}")).json(&event_body(number, source, event));
         let call = "POST /events".to_owned();
         let (status, body) = send(call.clone(), request).await?;
         reported(call, status, &body)
@@ -251,40 +260,48 @@ fn reported(call: String, status: StatusCode, body: &Value) -> Result<Reported, 
     }
 }
 
-/// The registration of a shipment for `history`. A carrier publishes neither addresses nor sizes, so only what the scans say is
+/// The registration of a shipment for `plan`. A carrier publishes neither addresses nor sizes, so only what the scans say is
 /// its own.
 #[must_use]
-pub fn shipment_body(history: &History) -> Value {
+pub fn shipment_body(plan: &Plan<'_>) -> Value {
     let place =
         |scan: Option<&Scan>| scan.and_then(|scan| scan.place.clone()).unwrap_or_else(|| "not published".to_owned());
     let degrees = |scan: Option<&Scan>| scan.and_then(|scan| scan.location).unwrap_or(Location { lat: 0.0, lng: 0.0 });
-    let (first, last) = (history.scans.first(), history.scans.last());
+    let mut statuses = plan.history.scans.iter().filter(|scan| scan.claim.status().is_some());
+    let first = statuses.next();
+    let last = statuses.next_back().or(first);
     json!({
         "client_id": CLIENT_ID,
         "origin_address": place(first), "origin_lat": degrees(first).lat, "origin_lng": degrees(first).lng,
         "destination_address": place(last), "destination_lat": degrees(last).lat, "destination_lng": degrees(last).lng,
         "weight_kg": 1, "length_cm": 30, "width_cm": 20, "height_cm": 10,
         "content_description": "a parcel of a published history",
-        "reference": history.number,
+        "reference": plan.history.number,
         // Said and not left to the configuration of the platform, because the table depends on it.
-        "transition_policy": "strict",
+        "transition_policy": plan.policy.as_str(),
     })
 }
 
-/// The event that reports `scan`.
+/// The body that posts `event`.
 #[must_use]
-pub fn event_body(number: &str, source: &str, scan: &Scan) -> Value {
+pub fn event_body(number: &str, source: &str, event: &Event<'_>) -> Value {
+    let scan = event.scan;
     let mut body = json!({
         "tracking_number": number,
-        "status": scan.status,
-        "timestamp": scan.occurred,
+        "timestamp": event.timestamp,
         "source": source,
     });
-    if let Some(place) = &scan.place {
-        body["place"] = json!(place);
-    }
-    if let Some(code) = &scan.code {
-        body["code"] = json!(code);
+    body[scan.claim.member()] = json!(scan.claim.as_str());
+    let texts = [
+        ("place", &scan.place),
+        ("code", &scan.code),
+        ("reason", &event.reason),
+        ("source_event_id", &event.source_event_id),
+    ];
+    for (member, text) in texts {
+        if let Some(text) = text {
+            body[member] = json!(text);
+        }
     }
     if let Some(location) = scan.location {
         body["location"] = json!(location);

@@ -1,16 +1,16 @@
-//! Reads parcel histories (NDJSON, one object a line) and puts their scans into the order in which they happened.
-//!
-//! The time order, by instant: scans with the same instant keep the order of the carrier's list, oldest first; a scan with
-//! a date and no time stays behind the scan before it of that day.
+//! Reads parcel histories: NDJSON, one object a line.
 
-use std::fmt;
 use std::io::BufRead;
+use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Deserializer, Serialize};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-/// Longest slug that the platform takes for a source, in characters (contract section 1).
+use crate::claim::{Claim, Kind, Status};
+use crate::time_order;
+
+/// Longest slug that the platform takes for a source or a reason, in characters (contract section 1).
 const SLUG: usize = 64;
 /// Longest place of an event, in characters (contract section 4).
 const PLACE: usize = 120;
@@ -18,49 +18,8 @@ const PLACE: usize = 120;
 const CODE: usize = 40;
 /// Longest text of a shipment that a carrier's number may fill, in characters: the contract bounds it, published ones have up to 60.
 const NUMBER: usize = 100;
-
-/// A status that a scan may claim. The order is that of the table that is printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Status {
-    /// Registered.
-    Created,
-    /// With the first courier.
-    PickedUp,
-    /// At a hub.
-    InWarehouse,
-    /// Between two places.
-    InTransit,
-    /// Handed over.
-    Delivered,
-    /// Called off.
-    Cancelled,
-}
-
-impl Status {
-    /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Created, Self::PickedUp, Self::InWarehouse, Self::InTransit, Self::Delivered, Self::Cancelled];
-
-    /// The word on the wire.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Created => "created",
-            Self::PickedUp => "picked_up",
-            Self::InWarehouse => "in_warehouse",
-            Self::InTransit => "in_transit",
-            Self::Delivered => "delivered",
-            Self::Cancelled => "cancelled",
-        }
-    }
-}
-
-impl fmt::Display for Status {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.pad(self.as_str())
-    }
-}
+/// Years of a scan: nobody tracked parcels before, and a time after them could not be written with another offset or a millisecond later.
+const YEARS: RangeInclusive<i32> = 1970..=9998;
 
 /// Where a scan was made, in degrees.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -71,35 +30,31 @@ pub struct Location {
     pub lng: f64,
 }
 
-/// A scan with a status.
+/// A scan, as its carrier published it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scan {
+    /// Its place in the carrier's list, from 0.
+    pub listed: usize,
     /// When it happened, as published.
     pub occurred: String,
     /// The same as an instant.
     pub instant: OffsetDateTime,
+    /// The published time is a date only.
+    pub time_missing: bool,
+    /// When it happened, as far as the list tells: see [`time_order`].
+    pub happened: OffsetDateTime,
     /// What it claims.
-    pub status: Status,
+    pub claim: Claim,
+    /// Why: a slug.
+    pub reason: Option<String>,
     /// Where, in words.
     pub place: Option<String>,
     /// The carrier's code.
     pub code: Option<String>,
+    /// The carrier's text.
+    pub text: Option<String>,
     /// Where, in degrees.
     pub location: Option<Location>,
-}
-
-impl Scan {
-    /// The second in which it happened: what the platform's key of an event is made of.
-    #[must_use]
-    pub fn unix_seconds(&self) -> i64 {
-        self.unix_millis().div_euclid(1000)
-    }
-
-    /// The millisecond in which it happened: what the platform keeps of a time.
-    #[must_use]
-    pub fn unix_millis(&self) -> i64 {
-        i64::try_from(self.instant.unix_timestamp_nanos().div_euclid(1_000_000)).unwrap_or(i64::MAX)
-    }
 }
 
 /// What one carrier published of one parcel.
@@ -111,15 +66,20 @@ pub struct History {
     pub carrier: String,
     /// The carrier's number.
     pub number: String,
-    /// Its scans that have a status, in the order in which they happened.
+    /// Its scans, in the order in which they happened.
     pub scans: Vec<Scan>,
 }
 
 impl History {
+    /// The claimed statuses, in the order in which they happened.
+    pub fn statuses(&self) -> impl Iterator<Item = Status> {
+        self.scans.iter().filter_map(|scan| scan.claim.status())
+    }
+
     /// Whether the carrier delivered the parcel.
     #[must_use]
     pub fn holds_delivered(&self) -> bool {
-        self.scans.iter().any(|scan| scan.status == Status::Delivered)
+        self.statuses().any(|status| status == Status::Delivered)
     }
 }
 
@@ -170,7 +130,13 @@ struct PublishedScan {
     #[serde(deserialize_with = "present")]
     status: Option<Status>,
     #[serde(default)]
+    kind: Option<String>,
+    #[serde(default)]
+    reason: Option<String>,
+    #[serde(default)]
     code: Option<String>,
+    #[serde(default)]
+    text: Option<String>,
     #[serde(default)]
     place: Option<String>,
     #[serde(default)]
@@ -185,21 +151,15 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Status>,
 
 fn read_line(line: usize, text: &str) -> Result<History, String> {
     let published: PublishedHistory = serde_json::from_str(text).map_err(|error| without_line(&error))?;
-    let slug = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-');
-    if !(1..=SLUG).contains(&published.carrier.len()) || !published.carrier.bytes().all(slug) {
-        return Err(format!(
-            "carrier: expected 1 to {SLUG} characters of a-z, 0-9, _ and -, got {:?}",
-            published.carrier
-        ));
-    }
+    check_slug("carrier", &published.carrier)?;
     if published.number.trim().is_empty() || published.number.chars().count() > NUMBER {
         return Err(format!("number: expected 1 to {NUMBER} characters"));
     }
     let mut scans = Vec::with_capacity(published.events.len());
     for (index, scan) in published.events.into_iter().enumerate() {
-        scans.push(read_scan(scan).map_err(|problem| format!("events[{index}].{problem}"))?);
+        scans.push(read_scan(index, scan).map_err(|problem| format!("events[{index}].{problem}"))?);
     }
-    let scans = in_time_order(scans);
+    let scans = time_order::in_time_order(scans);
     Ok(History { line, carrier: published.carrier, number: published.number, scans })
 }
 
@@ -212,56 +172,55 @@ fn without_line(error: &serde_json::Error) -> String {
     }
 }
 
-/// A scan of the list, with or without a status: those without take part in the order.
-struct Listed {
-    instant: OffsetDateTime,
-    time_missing: bool,
-    scan: Option<Scan>,
+fn check_slug(member: &str, text: &str) -> Result<(), String> {
+    let slug = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-');
+    if (1..=SLUG).contains(&text.len()) && text.bytes().all(slug) {
+        return Ok(());
+    }
+    Err(format!("{member}: expected 1 to {SLUG} characters of a-z, 0-9, _ and -, got {text:?}"))
 }
 
-fn read_scan(published: PublishedScan) -> Result<Listed, String> {
+fn read_scan(listed: usize, published: PublishedScan) -> Result<Scan, String> {
     let instant = OffsetDateTime::parse(&published.occurred, &Rfc3339)
         .map_err(|_| format!("occurred: expected an RFC 3339 time with an offset, got {:?}", published.occurred))?;
+    if !YEARS.contains(&instant.year()) {
+        return Err(format!("occurred: expected a year from {} to {}", YEARS.start(), YEARS.end()));
+    }
     let text = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
     let place = text(published.place);
     if place.as_ref().is_some_and(|place| place.chars().count() > PLACE) {
         return Err(format!("place: has more than {PLACE} characters"));
+    }
+    let reason = text(published.reason);
+    if let Some(reason) = &reason {
+        check_slug("reason", reason)?;
     }
     let location = match (published.lat, published.lng) {
         (Some(lat), Some(lng)) if lat.abs() <= 90.0 && lng.abs() <= 180.0 => Some(Location { lat, lng }),
         (None, None) => None,
         _ => return Err("lat, lng: expected both, within 90 and 180 degrees, or neither".to_owned()),
     };
-    if published.status == Some(Status::Created) {
-        return Err("status: no scan creates a shipment".to_owned());
-    }
-    let scan = published.status.map(|status| Scan {
+    let claim = match published.status {
+        Some(Status::Created) => return Err("status: no scan creates a shipment".to_owned()),
+        Some(status) => Claim::Status(status),
+        None => match Kind::of_published(published.kind.as_deref(), reason.as_deref()) {
+            Some(kind) => Claim::Kind(kind),
+            None => return Err(format!("kind: {:?} is no scan without a status", published.kind.unwrap_or_default())),
+        },
+    };
+    Ok(Scan {
+        listed,
         occurred: published.occurred,
         instant,
-        status,
+        time_missing: published.time_missing,
+        happened: instant,
+        claim,
+        reason,
         place,
         code: text(published.code).map(|code| code.chars().take(CODE).collect()),
+        text: text(published.text),
         location,
-    });
-    Ok(Listed { instant, time_missing: published.time_missing, scan })
-}
-
-/// The scans with a status, oldest first.
-fn in_time_order(mut listed: Vec<Listed>) -> Vec<Scan> {
-    let steps = || listed.windows(2).map(|pair| pair[1].instant.cmp(&pair[0].instant));
-    let (up, down) = (steps().filter(|step| step.is_gt()).count(), steps().filter(|step| step.is_lt()).count());
-    if down > up {
-        listed.reverse();
-    }
-    let mut last: Option<OffsetDateTime> = None;
-    for scan in &mut listed {
-        if let Some(last) = last.filter(|last| scan.time_missing && last.date() == scan.instant.date()) {
-            scan.instant = scan.instant.max(last);
-        }
-        last = Some(scan.instant);
-    }
-    listed.sort_by_key(|scan| scan.instant); // stable
-    listed.into_iter().filter_map(|listed| listed.scan).collect()
+    })
 }
 
 #[cfg(test)]
@@ -277,46 +236,6 @@ mod tests {
         format!(r#"{{"carrier":"andes","number":"A1","listed":"newest_first","events":[{events}],"future":1}}"#)
     }
 
-    fn statuses(text: &str) -> Vec<&'static str> {
-        let histories = read(text.as_bytes()).expect("every line is a history");
-        histories[0].scans.iter().map(|scan| scan.status.as_str()).collect()
-    }
-
-    #[test]
-    fn scans_are_ordered_by_instant_whatever_the_offset_and_the_order_of_the_list() {
-        let text = line(&[
-            scan("2024-05-03T09:00:00-05:00", r#""delivered""#),
-            scan("2024-05-02T23:00:00-03:00", r#""in_warehouse""#),
-            scan("2024-05-02T21:30:00-05:00", r#""in_transit""#),
-            scan("2024-05-02T10:00:00-03:00", "null"),
-            scan("2024-05-01T10:00:00-03:00", r#""picked_up""#),
-        ]);
-        assert_eq!(statuses(&text), ["picked_up", "in_warehouse", "in_transit", "delivered"]);
-    }
-
-    #[test]
-    fn scans_of_one_instant_keep_the_order_of_the_list_oldest_first() {
-        let (early, late) = ("2024-05-01T10:00:00Z", "2024-05-01T12:00:00Z");
-        let oldest_first =
-            [scan(early, r#""picked_up""#), scan(early, r#""in_warehouse""#), scan(late, r#""in_transit""#)];
-        assert_eq!(statuses(&line(&oldest_first)), ["picked_up", "in_warehouse", "in_transit"]);
-        let newest_first: Vec<_> = oldest_first.into_iter().rev().collect();
-        assert_eq!(statuses(&line(&newest_first)), ["picked_up", "in_warehouse", "in_transit"]);
-    }
-
-    #[test]
-    fn a_scan_without_a_time_stays_behind_the_scan_before_it_of_that_day() {
-        let dateless = r#"{"occurred":"2024-05-01T00:00:00Z","time_missing":true,"status":"in_warehouse"}"#.to_owned();
-        let text = line(&[
-            scan("2024-05-01T10:00:00Z", r#""picked_up""#),
-            dateless,
-            scan("2024-05-02T12:00:00Z", r#""in_transit""#),
-        ]);
-        assert_eq!(statuses(&text), ["picked_up", "in_warehouse", "in_transit"]);
-        let histories = read(text.as_bytes()).expect("a history");
-        assert_eq!(histories[0].scans[1].occurred, "2024-05-01T00:00:00Z", "its own time is what is posted");
-    }
-
     #[test]
     fn every_bad_line_is_named_by_its_number() {
         let good = line(&[scan("2024-05-01T10:00:00Z", "null")]);
@@ -330,12 +249,17 @@ mod tests {
             &line(&[r#"{"occurred":"2024-05-01T10:00:00Z"}"#.to_owned()]),
             &good.replace("andes", "Andes Express"),
             &line(&[r#"{"occurred":"2024-05-01T10:00:00Z","status":null,"lat":4.6}"#.to_owned()]),
+            &line(&[r#"{"occurred":"2024-05-01T10:00:00Z","status":null,"kind":"delivered"}"#.to_owned()]),
+            &line(&[r#"{"occurred":"2024-05-01T10:00:00Z","status":null,"reason":"Not at home"}"#.to_owned()]),
+            &line(&[scan("9999-05-01T10:00:00Z", "null")]),
         ]
         .join("\n");
         let bad = read(text.as_bytes()).expect_err("most lines are bad");
-        assert_eq!(bad.iter().map(|bad| bad.line).collect::<Vec<_>>(), [3, 4, 5, 6, 7, 8, 9]);
+        assert_eq!(bad.iter().map(|bad| bad.line).collect::<Vec<_>>(), [3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
         assert!(bad[1].to_string().starts_with("line 4: events[0].occurred: expected an RFC 3339 time"), "{}", bad[1]);
         assert!(bad[4].problem.starts_with("missing field `status` at column"), "{}", bad[4]);
+        assert_eq!(bad[7].problem, "events[0].kind: \"delivered\" is no scan without a status");
+        assert!(bad[8].problem.starts_with("events[0].reason: expected 1 to 64 characters"), "{}", bad[8]);
     }
 
     #[test]
@@ -347,5 +271,17 @@ mod tests {
         let histories = read(text.as_bytes()).expect("a history");
         let scan = &histories[0].scans[0];
         assert_eq!((scan.code.as_ref().map(String::len), scan.place.as_deref()), (Some(CODE), None));
+    }
+
+    #[test]
+    fn scans_with_and_without_a_status_are_read() {
+        let text = line(&[
+            r#"{"occurred":"2024-05-01T10:00:00Z","status":"picked_up","kind":"picked_up"}"#.to_owned(),
+            r#"{"occurred":"2024-05-01T11:00:00Z","status":null,"kind":"other","reason":"customs"}"#.to_owned(),
+        ]);
+        let history = read(text.as_bytes()).expect("a history").remove(0);
+        let claims: Vec<_> = history.scans.iter().map(|scan| (scan.claim.member(), scan.claim.as_str())).collect();
+        assert_eq!(claims, [("status", "picked_up"), ("kind", "customs")]);
+        assert_eq!(history.scans[1].reason.as_deref(), Some("customs"));
     }
 }

@@ -7,6 +7,7 @@ use std::time::Instant;
 use play::api::Api;
 use play::arguments::{ArgumentError, Arguments};
 use play::history::{self, History};
+use play::plan::{Plan, Policy};
 use play::player::{self, Played};
 use play::report::{self, Report};
 use play::{arguments, model};
@@ -31,10 +32,12 @@ async fn main() -> io::Result<ExitCode> {
         Ok(histories) => histories,
         Err(problem) => return Ok(not_played(&problem)),
     };
-    let expected: Vec<_> = histories.iter().map(model::play).collect();
+    let plans: Vec<_> = histories.iter().map(|history| Plan::of(history, &arguments.options)).collect();
+    let expected: Vec<_> = plans.iter().map(model::play).collect();
     if arguments.model {
-        print(&arguments, &Report::of(&histories, &expected))?;
-        return Ok(ExitCode::SUCCESS);
+        let report = Report::of(&plans, &expected);
+        print(&arguments, &report)?;
+        return Ok(exit_code(enough_end_right(&arguments, &report)));
     }
     let api = match Api::login(&arguments.url, &arguments.user, &arguments.password).await {
         Ok(api) => api,
@@ -42,20 +45,14 @@ async fn main() -> io::Result<ExitCode> {
     };
 
     let begin = Instant::now();
-    let played = player::play(&api, &histories, arguments.parallel).await;
-    let report = Report::of(&histories, &played);
-    let (seconds, at_a_time) = (begin.elapsed().as_secs_f64(), arguments.parallel);
-    let (scans, count) = (report.posted, histories.len());
-    let rate = if seconds > 0.0 { report.decided() as f64 / seconds } else { 0.0 };
-    let url = &arguments.url;
-    eprintln!(
-        "{url}: {scans} scans of {count} histories in {seconds:.1} s, {rate:.0} a second, {at_a_time} histories at a time"
-    );
+    let played = player::play(&api, &plans, arguments.parallel).await;
+    let report = Report::of(&plans, &played);
+    say_how(&arguments, &report, begin.elapsed().as_secs_f64());
     print(&arguments, &report)?;
 
-    let mut complaints = complaints(&histories, &played);
+    let mut complaints = complaints(&plans, &played);
     if arguments.expect {
-        complaints.extend(report::differences(&histories, &expected, &played));
+        complaints.extend(report::differences(&plans, &expected, &played));
     }
     for complaint in complaints.iter().take(MOST_COMPLAINTS) {
         eprintln!("{complaint}");
@@ -66,7 +63,36 @@ async fn main() -> io::Result<ExitCode> {
     if arguments.expect && complaints.is_empty() {
         eprintln!("every scan became what the contract says");
     }
-    Ok(if report.is_sound() && complaints.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let enough = enough_end_right(&arguments, &report);
+    Ok(exit_code(report.is_sound() && complaints.is_empty() && enough))
+}
+
+/// What differs from one run to the next, and so is not in the table.
+fn say_how(arguments: &Arguments, report: &Report, seconds: f64) {
+    let (url, options, at_a_time) = (&arguments.url, arguments.options, arguments.parallel);
+    let (policy, order) = (options.policy.as_str(), options.order.as_str());
+    let (scans, count) = (report.posted, report.histories);
+    let rate = if seconds > 0.0 { report.decided() as f64 / seconds } else { 0.0 };
+    eprintln!(
+        "{url}: {scans} scans of {count} histories in {seconds:.1} s, {rate:.0} a second, {at_a_time} histories at a time; \
+         {policy} policy, {order} order"
+    );
+    if options.policy == Policy::Field {
+        let (applied, recorded) = (report.applied, report.recorded);
+        eprintln!("as judged when they came in: {applied} applied, {recorded} recorded");
+    }
+}
+
+fn enough_end_right(arguments: &Arguments, report: &Report) -> bool {
+    let enough = report.ends.are_right_to(arguments.at_least);
+    if !enough {
+        eprintln!("fewer than {} % of the histories end right", arguments.at_least);
+    }
+    enough
+}
+
+fn exit_code(good: bool) -> ExitCode {
+    if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn not_played(problem: &str) -> ExitCode {
@@ -93,13 +119,13 @@ fn print(arguments: &Arguments, report: &Report) -> io::Result<()> {
 }
 
 /// What went wrong, a line for each scan and shipment.
-fn complaints(histories: &[History], played: &[Played]) -> Vec<String> {
+fn complaints(plans: &[Plan<'_>], played: &[Played]) -> Vec<String> {
     let mut lines = Vec::new();
-    for (history, played) in histories.iter().zip(played) {
-        let line = history.line;
-        for (scan, result) in history.scans.iter().zip(&played.results) {
+    for (plan, played) in plans.iter().zip(played) {
+        let line = plan.history.line;
+        for (event, result) in plan.events.iter().zip(&played.results) {
             if let Err(error) = result {
-                lines.push(format!("line {line}: {} of {}: {error}", scan.status, scan.occurred));
+                lines.push(format!("line {line}: {} of {}: {error}", event.scan.claim, event.timestamp));
             }
         }
         lines.extend(played.wrong.iter().map(|wrong| format!("line {line}: read back wrong: {wrong}")));

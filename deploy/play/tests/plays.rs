@@ -49,6 +49,8 @@ async fn the_report_is_also_given_as_json() {
     assert_eq!(report["posted"], 30);
     assert_eq!(report["rejected"]["INVALID_TRANSITION"], 7);
     assert_eq!(report["final_status"]["delivered"], 4);
+    assert_eq!(report["ends"]["by_true_status"]["delivered"], serde_json::json!({"right": 4, "wrong": 2}));
+    assert_eq!(report["ends"]["wrong"][0]["line"], 3);
 }
 
 #[tokio::test]
@@ -74,6 +76,75 @@ async fn an_outcome_that_the_contract_does_not_give_is_found_by_expect() {
         let played = play_sample(fault, &["--expect"]).await;
         assert_eq!(played.status.code(), Some(1), "{fault:?}");
         assert!(text(&played.stderr).contains(", got applied"), "{fault:?}: {}", text(&played.stderr));
+    }
+}
+
+#[tokio::test]
+async fn the_table_of_a_field_run_is_the_same_in_every_order() {
+    let mut tables = Vec::new();
+    for order in [&["--order", "time"][..], &["--order", "listed"], &["--order", "shuffled"], &SHUFFLED_OTHERWISE] {
+        let options = [&["--policy", "field", "--expect"], order].concat();
+        let played = play_sample(Fault::None, &options).await;
+        assert_eq!(played.status.code(), Some(0), "{order:?}: {}", text(&played.stderr));
+        assert!(text(&played.stderr).contains("as judged when they came in: "), "{}", text(&played.stderr));
+        tables.push(played.stdout);
+    }
+    assert!(tables.windows(2).all(|pair| pair[0] == pair[1]), "{:?}", tables.iter().map(|table| text(table)));
+    let table = text(&tables[0]);
+    assert!(table.contains("  rejected                             0\n"), "{table}");
+    assert!(table.contains("delivered, as the carrier says         6 of 6\n"), "{table}");
+    // A cancelled parcel that turns up at a hub stays cancelled.
+    assert!(table.contains("end right                              7 of 8 (87.5 %)\n"), "{table}");
+    assert!(table.contains("  line 6, maya_paqueteria: in_warehouse, ended as cancelled: "), "{table}");
+    let modelled = play(&["--policy", "field", "--order", "listed", "--model", SAMPLE]).await;
+    assert_eq!(text(&modelled.stdout), table);
+}
+
+/// Another order than that of the usual seed.
+const SHUFFLED_OTHERWISE: [&str; 4] = ["--order", "shuffled", "--seed", "20"];
+
+#[tokio::test]
+async fn the_same_seed_plays_the_same_order() {
+    let shuffled = async |seed: &str| {
+        let options = ["--policy", "strict", "--order", "shuffled", "--expect", "--seed", seed];
+        let played = play_sample(Fault::None, &options).await;
+        assert_eq!(played.status.code(), Some(0), "{}", text(&played.stderr));
+        played.stdout
+    };
+    // Under the strict policy the table tells the orders apart.
+    assert_eq!(text(&shuffled("1").await), text(&shuffled("1").await));
+    assert_ne!(text(&shuffled("1").await), text(&shuffled("20").await));
+}
+
+#[tokio::test]
+async fn two_scans_in_one_second_are_two_unless_the_platform_is_told_nothing() {
+    let told = play_sample(Fault::None, &["--policy", "field"]).await;
+    assert!(text(&told.stdout).contains("  conflict                             0\n"), "{}", text(&told.stdout));
+    assert!(text(&told.stdout).contains("  duplicate                            1\n"), "{}", text(&told.stdout));
+    let untold = play_sample(Fault::None, &["--policy", "field", "--ids", "none", "--expect"]).await;
+    assert_eq!(untold.status.code(), Some(0), "{}", text(&untold.stderr));
+    assert!(text(&untold.stdout).contains("  conflict                             1\n"), "{}", text(&untold.stdout));
+}
+
+#[tokio::test]
+async fn too_few_right_ends_fail_a_run_that_asks_for_more() {
+    let enough = play_sample(Fault::None, &["--policy", "field", "--at-least", "87"]).await;
+    assert_eq!(enough.status.code(), Some(0), "{}", text(&enough.stderr));
+    let too_few = play_sample(Fault::None, &["--policy", "field", "--at-least", "88"]).await;
+    assert_eq!(too_few.status.code(), Some(1));
+    assert!(text(&too_few.stderr).contains("fewer than 88 % of the histories end right"), "{}", text(&too_few.stderr));
+}
+
+#[tokio::test]
+async fn a_field_shipment_that_shows_something_else_is_found_by_expect() {
+    for (fault, complaint) in [
+        (Fault::JudgesStrictly, ": expected applied, got rejected INVALID_TRANSITION"),
+        (Fault::MiscountsAttempts, "line 8: attempts: expected 1, got 2"),
+        (Fault::MistakesTheLastScan, "line 2: last_scan: expected delivered of "),
+    ] {
+        let played = play_sample(fault, &["--policy", "field", "--order", "listed", "--expect"]).await;
+        assert_eq!(played.status.code(), Some(1), "{fault:?}");
+        assert!(text(&played.stderr).contains(complaint), "{fault:?}: {}", text(&played.stderr));
     }
 }
 

@@ -11,8 +11,8 @@ use axum::{Json, Router};
 use serde_json::{Value, json};
 use shared::shipment::transition::IdentifiedEvent;
 use shared::shipment::{
-    Event, EventBody, LogPosition, Outcome, PayloadHash, RowId, Shipment, ShipmentCreated, StatusReported, Timestamp,
-    UnknownFields, judge,
+    Event, EventBody, EventId, LogPosition, Outcome, PayloadHash, RowId, Shipment, ShipmentCreated, StatusReported,
+    Timestamp, UnknownFields, judge,
 };
 
 /// What the platform does wrong.
@@ -30,6 +30,12 @@ pub(crate) enum Fault {
     RefusesDeliveries,
     /// It gives a second outcome to what it has seen before.
     AppliesDuplicates,
+    /// It judges every shipment strictly, whatever was agreed.
+    JudgesStrictly,
+    /// It counts one failed attempt too many.
+    MiscountsAttempts,
+    /// It takes the scan that came in last for the newest.
+    MistakesTheLastScan,
 }
 
 struct Platform {
@@ -40,6 +46,8 @@ struct Platform {
 struct Kept {
     shipment: Shipment,
     records: i64,
+    /// The event that entered the history last.
+    newest: Option<EventId>,
     rows: HashMap<RowId, (PayloadHash, Outcome, Option<&'static str>)>,
 }
 
@@ -77,21 +85,30 @@ async fn register(State(platform): State<Arc<Platform>>, Json(mut body): Json<Va
     let mut shipments = platform.shipments.lock().expect("no panic holds it");
     let number = format!("99M-{:08}", shipments.len());
     body["tracking_number"] = json!(number);
+    if platform.fault == Fault::JudgesStrictly {
+        body["transition_policy"] = json!("strict");
+    }
     let created = ShipmentCreated::from_json(body, shared::clock::system()).expect("a valid registration");
     let event = IdentifiedEvent::from(Event::Created(Box::new(created)));
     let shipment = judge(None, None, &event, LogPosition { epoch: 0, offset: 0 }).shipment.expect("was created");
-    shipments.insert(number.clone(), Kept { shipment, records: 0, rows: HashMap::new() });
+    shipments.insert(number.clone(), Kept { shipment, records: 0, newest: None, rows: HashMap::new() });
     (StatusCode::CREATED, Json(json!({"tracking_number": number, "status": "created"})))
 }
 
 async fn show(State(platform): State<Arc<Platform>>, Path(number): Path<String>) -> Answer {
     let shipments = platform.shipments.lock().expect("no panic holds it");
-    let state = &shipments[&number].shipment.state;
-    (
-        StatusCode::OK,
-        Json(json!({"tracking_number": number, "current_status": state.current_status,
-        "status_history": serde_json::to_value(state).expect("serialises")["status_history"]})),
-    )
+    let kept = &shipments[&number];
+    let mut answer = serde_json::to_value(&kept.shipment.state).expect("serialises");
+    answer["tracking_number"] = json!(number);
+    if platform.fault == Fault::MiscountsAttempts {
+        answer["attempts"] = json!(kept.shipment.state.attempts + 1);
+    }
+    if let Some(newest) = kept.newest.filter(|_| platform.fault == Fault::MistakesTheLastScan) {
+        let entries = answer["status_history"].as_array().expect("a list");
+        let entry = entries.iter().find(|entry| entry["event_id"] == newest.to_string()).cloned();
+        answer["last_scan"] = entry.expect("is in the history");
+    }
+    (StatusCode::OK, Json(answer))
 }
 
 async fn report(State(platform): State<Arc<Platform>>, headers: HeaderMap, Json(body): Json<Value>) -> Answer {
@@ -114,7 +131,9 @@ async fn report(State(platform): State<Arc<Platform>>, headers: HeaderMap, Json(
         return (StatusCode::ACCEPTED, Json(json!({"event_id": id, "status": "queued"})));
     }
     match outcome {
-        Outcome::Applied | Outcome::Duplicate => (StatusCode::OK, Json(json!({"event_id": id, "outcome": outcome}))),
+        Outcome::Applied | Outcome::Recorded | Outcome::Duplicate => {
+            (StatusCode::OK, Json(json!({"event_id": id, "outcome": outcome})))
+        }
         _ => (StatusCode::CONFLICT, Json(json!({"error": reason, "message": "no", "event_id": id}))),
     }
 }
@@ -139,12 +158,13 @@ fn decide(kept: &mut Kept, fault: Fault, body: EventBody) -> (IdentifiedEvent, O
     kept.rows.entry(row).or_insert((event.id.payload, judgement.outcome, reason));
     if let Some(after) = judgement.shipment {
         kept.shipment = after;
+        kept.newest = Some(event.id);
     }
     (event, judgement.outcome, reason)
 }
 
 async fn outcome(State(platform): State<Arc<Platform>>, Path(id): Path<String>) -> Answer {
-    let id: shared::shipment::EventId = id.parse().expect("an event id");
+    let id: EventId = id.parse().expect("an event id");
     let mut shipments = platform.shipments.lock().expect("no panic holds it");
     let kept = shipments.get_mut(id.tracking_number.as_str()).expect("is registered");
     kept.records += 1;

@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test test-quick up down status lint fmt play play-both bench doc
+.PHONY: help run test test-quick up down status lint fmt play play-both play-orders bench doc
 
 # Sets KAFKA_BROKERS, MONGO_URI and REDIS_ADDR to the local servers, unless the caller has set them.
 with_servers := eval "$$(deploy/local/env.sh)"
@@ -45,12 +45,18 @@ fmt: ## format the code
 	cargo fmt --all
 
 FILE ?= deploy/play/sample.ndjson
-play: ## play parcel histories against a running Rastro and check each outcome (FILE=… URL=…)
-	@cargo run --release --locked -p play -- --expect $(if $(URL),--url $(URL)) $(FILE)
+play_options := $(if $(POLICY),--policy $(POLICY)) $(if $(ORDER),--order $(ORDER)) $(if $(SEED),--seed $(SEED)) \
+	$(if $(AT_LEAST),--at-least $(AT_LEAST)) $(if $(URL),--url $(URL))
+play: ## play parcel histories against a running Rastro and check each outcome (POLICY=strict|field ORDER=time|listed|shuffled SEED=… AT_LEAST=… FILE=… URL=…)
+	@cargo run --release --locked -p play -- --expect $(play_options) $(FILE)
 
-play-both: ## play them against the pair and against rastro, both new: the tables must be the same (FILE=…)
+play-both: ## play them against the pair and against rastro, both new: the tables must be the same (as play, without URL)
 	@deploy/local/up.sh
-	@$(with_servers) && deploy/play/both.sh $(FILE)
+	@$(with_servers) && POLICY='$(POLICY)' ORDERS='$(ORDER)' SEED='$(SEED)' AT_LEAST='$(AT_LEAST)' deploy/play/both.sh $(FILE)
+
+play-orders: ## the same under the field policy in three orders: all six tables must be the same (SEED=… AT_LEAST=… FILE=…)
+	@deploy/local/up.sh
+	@$(with_servers) && POLICY=field ORDERS='time listed shuffled' SEED='$(SEED)' AT_LEAST='$(AT_LEAST)' deploy/play/both.sh $(FILE)
 
 bench: ## measure the pair, rastro and the bare MongoDB (SECONDS_EACH=… SHIPMENTS=…)
 	@deploy/local/up.sh

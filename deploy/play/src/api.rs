@@ -77,6 +77,7 @@ pub struct Shipment {
     pub tracking_number: String,
     pub current_status: String,
     pub status_history: Vec<HistoryEntry>,
+    pub history_truncated: u64,
     pub attempts: u64,
     pub last_scan: Option<HistoryEntry>,
     pub exception: Option<HistoryEntry>,

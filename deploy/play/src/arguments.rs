@@ -13,7 +13,7 @@ usage: play [OPTIONS] FILE
 
 FILE holds one history a line (NDJSON): {\"carrier\", \"number\", \"events\": [{\"occurred\", \"status\", \"kind\", \"reason\", \"place\",
 \"code\", \"text\", \"lat\", \"lng\", \"time_missing\"}]}. For each history a shipment is registered and its scans are posted, one after the
-other. Afterwards every shipment is read back.
+other. Afterwards every shipment is read back; a shipment shows its newest 200 entries, so a longer history cannot be compared.
 
   --policy POLICY      how the shipments are judged, strict or field   [strict]
   --order ORDER        in which order the scans of each history come: time (as they happened), listed (as the carrier lists

@@ -92,6 +92,28 @@ async fn several_processes_may_make_the_schema_at_once_and_again() {
     .await;
 }
 
+/// What a shipment with 100,000 scans has behind it is what one with 2,000 has: the history holds no more.
+#[test]
+fn a_shipment_with_a_long_history_stays_below_100_kb() {
+    let created = created("99M-ABC12345");
+    let mut state = creation(&created).state;
+    for second in 1..=2_000 {
+        let report = EventBody {
+            place: Some("Centro de distribución Vallejo, Ciudad de México".to_owned()),
+            code: Some("AR-17/204".to_owned()),
+            reason: Some("recipient_absent".to_owned()),
+            location: Some(crate::shipment::event::Location { lat: 19.43, lng: -99.13 }),
+            claim: Claim::Kind(crate::shipment::Kind::Exception),
+            ..row("99M-ABC12345", 1_750_000_000 + second).report
+        };
+        let entry = crate::shipment::HistoryEntry::of(&report, report.event_id(), report.timestamp, false);
+        state = state.after(entry, LogPosition { epoch: 1, offset: second });
+    }
+    assert_eq!(state.version, 2_001);
+    let bytes = encode::state(&state).as_bytes().len();
+    assert!((40_000..100_000).contains(&bytes), "{bytes} bytes");
+}
+
 #[tokio::test]
 async fn documents_have_the_members_of_the_reference() {
     on_real_database("documents_have_the_members_of_the_reference", async |connection| {

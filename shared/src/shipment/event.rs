@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::carrier_scan::CarrierScan;
 use super::form::{FieldError, Form, UnknownFields};
 use super::identity::{EventId, KeyHash, PayloadHash, PayloadHasher};
 use super::limits;
@@ -60,6 +61,16 @@ pub struct Location {
     pub lng: f64,
 }
 
+impl Location {
+    /// Reads the member `location` out of `form`, when it is there.
+    pub fn read(form: &mut Form, unknown: UnknownFields) -> Option<Self> {
+        form.optional_object("location", unknown, |location| Self {
+            lat: location.number("lat", -90.0..=90.0),
+            lng: location.number("lng", -180.0..=180.0),
+        })
+    }
+}
+
 /// Who sent an event over HTTP.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reporter {
@@ -102,6 +113,9 @@ pub struct EventBody {
     /// The source's own id of this event.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source_event_id: Option<String>,
+    /// What the carrier said, when the event came in a carrier's words. No caller can send it; a record can hold it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub carrier: Option<Box<CarrierScan>>,
 }
 
 impl EventBody {
@@ -122,10 +136,7 @@ impl EventBody {
         let claim = read_claim(form);
         let timestamp = form.timestamp("timestamp");
         let source = form.slug("source", limits::SLUG);
-        let location = form.optional_object("location", unknown, |location| Location {
-            lat: location.number("lat", -90.0..=90.0),
-            lng: location.number("lng", -180.0..=180.0),
-        });
+        let location = Location::read(form, unknown);
         let place = form.optional_text("place", limits::PLACE);
         let code = form.optional_text("code", limits::CODE);
         let reason = form.optional_slug("reason", limits::SLUG);
@@ -142,6 +153,7 @@ impl EventBody {
             reason,
             notes,
             source_event_id,
+            carrier: None,
         })
     }
 
@@ -156,6 +168,9 @@ impl EventBody {
     }
 
     fn payload_hash(&self) -> PayloadHash {
+        if let Some(scan) = &self.carrier {
+            return scan.payload_hash(self);
+        }
         // With an id of the source's own the key says nothing about the time, so the second belongs to the payload.
         let seconds = self.source_event_id.as_ref().map(|_| self.timestamp.unix_seconds());
         PayloadHasher::new()
@@ -301,6 +316,19 @@ mod tests {
         assert_eq!(same, id);
         let other = body(|body| body["status"] = json!("cancelled")).expect("valid").event_id();
         assert_eq!((other.key, other.payload == id.payload), (id.key, false));
+    }
+
+    #[test]
+    fn the_id_of_an_event_is_the_one_that_it_always_had() {
+        let full = |body: &mut Value| {
+            body["place"] = json!("Bodega Ñuñoa");
+            body["code"] = json!("OK-17");
+            body["reason"] = json!("nobody_there");
+            body["notes"] = json!("left gate");
+            body["source_event_id"] = json!("A-1");
+        };
+        let ids = [body(|_| ()), body(full)].map(|body| body.expect("valid").event_id().to_string());
+        assert_eq!(ids, ["evt_ABC12345_RGWB5ZQ0PQ9B3XGVXME5SV", "evt_ABC12345_PCYYDZ3F1YA2YSBFYY2QC7"]);
     }
 
     #[test]

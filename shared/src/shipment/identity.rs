@@ -94,6 +94,12 @@ impl PayloadHasher {
         let digest = self.0.finalize();
         PayloadHash::from_u32(u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]]) >> 2)
     }
+
+    /// 128 bits, where a payload's 30 would be too few to tell one from another.
+    pub(super) fn finish_wide(self) -> u128 {
+        let digest = self.0.finalize();
+        digest[..16].iter().fold(0_u128, |value, &byte| (value << 8) | u128::from(byte))
+    }
 }
 
 /// The id of an event, `evt_<tracking number without 99M->_<H1><H2>`. The same report has the same id, for ever.

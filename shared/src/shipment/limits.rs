@@ -37,6 +37,14 @@ pub const CODE: usize = 40;
 pub const NOTES: usize = 500;
 /// Longest id that a source gives to its own event, in characters (contract section 3).
 pub const SOURCE_EVENT_ID: usize = 64;
+/// Longest code of a carrier, in characters: published ones have up to 60. The event's own `code` shows the first [`CODE`] of it.
+pub const CARRIER_CODE: usize = 80;
+/// Longest text of a carrier's scan, in characters: published ones have up to 300.
+pub const CARRIER_TEXT: usize = 500;
+/// Longest time as a carrier writes it, in characters: a date in words with its zone has about 40.
+pub const CARRIER_TIME: usize = 64;
+/// Longest name of a time zone, in characters: the IANA database's own have up to 32.
+pub const ZONE: usize = 64;
 /// How far a source's clock may be ahead of ours (contract section 4).
 pub const CLOCK_AHEAD: Duration = Duration::from_secs(5 * 60);
 /// How many of the newest history entries a shipment shows, besides those that moved the status (contract section 2).

@@ -4,6 +4,7 @@
 //! is what makes a replay give the same documents as the first run (design invariant 6).
 
 mod base32;
+pub mod carrier_scan;
 pub mod event;
 pub mod form;
 pub mod identity;
@@ -16,6 +17,7 @@ pub mod timestamp;
 pub mod tracking_number;
 pub mod transition;
 
+pub use carrier_scan::CarrierScan;
 pub use event::{Claim, Event, EventBody, Reporter, StatusReported};
 pub use form::{FieldError, UnknownFields};
 pub use identity::{EventId, KeyHash, PayloadHash, RowId};

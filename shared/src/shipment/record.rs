@@ -7,6 +7,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::carrier_scan::CarrierScan;
 use super::event::{Event, EventBody, Reporter, StatusReported};
 use super::form::{FieldError, Form, UnknownFields};
 use super::identity::EventId;
@@ -166,9 +167,12 @@ fn read_reported(value: Value, broker_time: Timestamp) -> Result<StatusReported,
         role: reporter.slug("role", limits::SLUG),
         client_id: reporter.optional_text("client_id", limits::CLIENT_ID),
     });
+    let carrier = form.optional_object("carrier", UnknownFields::Ignore, CarrierScan::read);
     let body = EventBody::read(&mut form, UnknownFields::Ignore);
     form.finish(UnknownFields::Ignore)?;
-    Ok(StatusReported { body: body.expect("a form without an error has a body"), recorded_at, reporter })
+    let mut body = body.expect("a form without an error has a body");
+    body.carrier = carrier.map(Box::new);
+    Ok(StatusReported { body, recorded_at, reporter })
 }
 
 #[cfg(test)]
@@ -198,6 +202,29 @@ mod tests {
         assert_eq!(record.header("ce_type"), Some(REPORTED_TYPE));
         assert_eq!(record.header("ce_id"), Some(reported().event_id().to_string().as_str()));
         assert_eq!(decode(&record), Ok(reported()));
+    }
+
+    #[test]
+    fn what_a_carrier_said_stands_in_the_record_and_is_checked_when_it_is_read() {
+        let Event::Reported(mut said) = reported() else { panic!("a report") };
+        said.body.carrier = Some(Box::new(CarrierScan {
+            carrier: "dhl_express".to_owned(),
+            code: Some("PL".to_owned()),
+            text: Some("Processed".to_owned()),
+            time: "2025-02-12 09:04".to_owned(),
+            zone: Some("America/Mexico_City".to_owned()),
+            scan_id: None,
+        }));
+        let said = Event::Reported(said);
+        let record = stored(encode(&said, None));
+        assert_eq!(decode(&record), Ok(said));
+
+        let mut value: Value = serde_json::from_slice(record.value.as_deref().expect("a value")).expect("JSON");
+        value["carrier"] = serde_json::json!({"carrier": "DHL Express", "zone": 7});
+        let poison = decode(&LogRecord { value: Some(to_json(&value)), ..record }).expect_err("poison");
+        let Poison::BadFields(errors) = poison else { panic!("{poison}") };
+        let fields: Vec<_> = errors.iter().map(|error| error.field.as_str()).collect();
+        assert_eq!(fields, ["carrier.code", "carrier.carrier", "carrier.time", "carrier.zone"]);
     }
 
     #[test]

@@ -254,6 +254,7 @@ impl ShipmentCreated {
             reason: None,
             notes: None,
             source_event_id: None,
+            carrier: None,
         }
     }
 

@@ -230,6 +230,7 @@ mod tests {
             reason: None,
             notes: None,
             source_event_id: None,
+            carrier: None,
         };
         HistoryEntry::of(&report, report.event_id(), report.timestamp, false)
     }

@@ -8,8 +8,8 @@ use serde_json::json;
 use crate::shipment::event::Location;
 use crate::shipment::registration::Party;
 use crate::shipment::{
-    Claim, Event, EventBody, HistoryEntry, Kind, LogPosition, OlderScan, Outcome, Policy, RejectReason, Reporter,
-    ServiceType, ShipmentCreated, ShipmentState, Status, Timestamp, TrackingNumber,
+    CarrierScan, Claim, Event, EventBody, HistoryEntry, Kind, LogPosition, OlderScan, Outcome, Policy, RejectReason,
+    Reporter, ServiceType, ShipmentCreated, ShipmentState, Status, Timestamp, TrackingNumber,
 };
 use crate::shipment_store::{EventRow, RowPosition, StateWrite, StoredShipment};
 
@@ -68,6 +68,7 @@ pub(super) fn report(number: TrackingNumber, claim: Claim, seconds: i64) -> Even
         reason: None,
         notes: None,
         source_event_id: None,
+        carrier: None,
     }
 }
 
@@ -80,6 +81,14 @@ pub(super) fn full_report(number: TrackingNumber, claim: Claim, seconds: i64) ->
         reason: Some("nobody_there".to_owned()),
         notes: Some("left \"gate\"\n$now {a: 1}".to_owned()),
         source_event_id: Some(format!("A:{seconds}/ü")),
+        carrier: Some(Box::new(CarrierScan {
+            carrier: "correios_br".to_owned(),
+            code: Some("BDE/01".to_owned()),
+            text: Some("Objeto entregue ao destinatário".to_owned()),
+            time: "12/02/2025 12:04".to_owned(),
+            zone: Some("America/Sao_Paulo".to_owned()),
+            scan_id: Some("A:1".to_owned()),
+        })),
         ..report(number, claim, seconds)
     }
 }

@@ -9,8 +9,8 @@ use crate::mongo::Members;
 use crate::shipment::event::Location;
 use crate::shipment::registration::Party;
 use crate::shipment::{
-    Claim, EventBody, EventId, HistoryEntry, Kind, LogPosition, OlderScan, Outcome, PayloadHash, Policy, RejectReason,
-    Reporter, RowId, ServiceType, Shipment, ShipmentBody, ShipmentCreated, ShipmentState, Status, Terms,
+    CarrierScan, Claim, EventBody, EventId, HistoryEntry, Kind, LogPosition, OlderScan, Outcome, PayloadHash, Policy,
+    RejectReason, Reporter, RowId, ServiceType, Shipment, ShipmentBody, ShipmentCreated, ShipmentState, Status, Terms,
     TrackingNumber,
 };
 use crate::shipment_store::{EventRow, KnownKey, RowPosition, StoreError, StoredShipment};
@@ -190,6 +190,17 @@ fn reporter(members: Members<'_>) -> Result<Reporter, StoreError> {
     })
 }
 
+fn carrier(members: Members<'_>) -> Result<Box<CarrierScan>, StoreError> {
+    Ok(Box::new(CarrierScan {
+        carrier: members.string("carrier")?,
+        code: members.optional_string("code")?,
+        text: members.optional_string("text")?,
+        time: members.string("time")?,
+        zone: members.optional_string("zone")?,
+        scan_id: members.optional_string("scan_id")?,
+    }))
+}
+
 /// A document of `status_events`.
 pub(super) fn row(document: &RawDocument) -> Result<EventRow, StoreError> {
     let members = Members(document);
@@ -205,6 +216,7 @@ pub(super) fn row(document: &RawDocument) -> Result<EventRow, StoreError> {
         reason: members.optional_string("event_reason")?,
         notes: members.optional_string("notes")?,
         source_event_id: members.optional_string("source_event_id")?,
+        carrier: members.optional_document("carrier")?.map(carrier).transpose()?,
     };
     Ok(EventRow {
         event_id: EventId { tracking_number: id.tracking_number, key: id.key, payload: payload(members)? },

@@ -6,7 +6,7 @@ use mongodb::bson::{RawArrayBuf, RawBsonRef, RawDocumentBuf, rawdoc};
 use crate::mongo::{append_text, date};
 use crate::shipment::event::Location;
 use crate::shipment::registration::{Party, creation_key};
-use crate::shipment::{Claim, EventBody, HistoryEntry, Reporter, ShipmentCreated, ShipmentState, Status};
+use crate::shipment::{CarrierScan, Claim, EventBody, HistoryEntry, Reporter, ShipmentCreated, ShipmentState, Status};
 use crate::shipment_store::EventRow;
 
 fn location(location: Location) -> RawDocumentBuf {
@@ -123,6 +123,15 @@ fn reporter(reporter: &Reporter) -> RawDocumentBuf {
     document
 }
 
+fn carrier(scan: &CarrierScan) -> RawDocumentBuf {
+    let mut document = rawdoc! { "carrier": scan.carrier.as_str(), "time": scan.time.as_str() };
+    append_text(&mut document, cstr!("code"), scan.code.as_deref());
+    append_text(&mut document, cstr!("text"), scan.text.as_deref());
+    append_text(&mut document, cstr!("zone"), scan.zone.as_deref());
+    append_text(&mut document, cstr!("scan_id"), scan.scan_id.as_deref());
+    document
+}
+
 /// The key of the row's event. A creation's does not follow from what it reports.
 fn dedup_key(report: &EventBody) -> String {
     if report.claim == Claim::Status(Status::Created) {
@@ -162,6 +171,9 @@ pub(super) fn row(row: &EventRow) -> RawDocumentBuf {
     append_text(&mut document, cstr!("event_reason"), report.reason.as_deref());
     append_text(&mut document, cstr!("notes"), report.notes.as_deref());
     append_text(&mut document, cstr!("source_event_id"), report.source_event_id.as_deref());
+    if let Some(scan) = &report.carrier {
+        document.append(cstr!("carrier"), carrier(scan));
+    }
     if let Some(sender) = &row.reporter {
         document.append(cstr!("reporter"), reporter(sender));
     }

@@ -37,6 +37,7 @@ fn row(number: &str, second: i64) -> EventRow {
         reason: None,
         notes: None,
         source_event_id: None,
+        carrier: None,
     };
     EventRow {
         event_id: report.event_id(),

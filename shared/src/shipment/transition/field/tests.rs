@@ -50,6 +50,7 @@ fn scan(second: usize, claim: Claim) -> HistoryEntry {
         reason: None,
         notes: None,
         source_event_id: None,
+        carrier: None,
     };
     HistoryEntry::of(&report, report.event_id(), Timestamp::default(), false)
 }

@@ -2,6 +2,7 @@
 //!
 //! - [`shipment`]: the domain, pure: tracking numbers, events and their identity, the state of a shipment and
 //!   the decision what an event does to it. No I/O, no clock, no log line.
+//! - [`carrier`]: the vocabularies of carriers, pure as well: from their codes, texts and local times to our words.
 //! - [`event_log`], [`shipment_store`], [`dedup_window`], [`applied`], [`user_store`], [`number_lease`]: the ports.
 //!   Each module's documentation is its contract; the adapters and the one conformance suite that all of them
 //!   pass stand beside it.
@@ -10,6 +11,7 @@
 
 pub mod applied;
 pub mod breaker;
+pub mod carrier;
 pub mod clock;
 pub mod dedup_window;
 pub mod event_log;

@@ -13,6 +13,8 @@ pub(crate) enum Action {
     ReadShipments,
     ReadEvents,
     PostEvents,
+    /// The vocabularies of carriers, and what they lack.
+    OperateCarriers,
 }
 
 impl Action {
@@ -21,10 +23,15 @@ impl Action {
             (_, Role::Admin)
             | (Self::CreateShipments | Self::ReadShipments | Self::ReadEvents | Self::PostEvents, Role::Client)
             | (Self::PostEvents, Role::Source) => true,
-            (Self::ManageUsers, Role::Client)
-            | (Self::ManageUsers | Self::CreateShipments | Self::ReadShipments | Self::ReadEvents, Role::Source) => {
-                false
-            }
+            (Self::ManageUsers | Self::OperateCarriers, Role::Client)
+            | (
+                Self::ManageUsers
+                | Self::OperateCarriers
+                | Self::CreateShipments
+                | Self::ReadShipments
+                | Self::ReadEvents,
+                Role::Source,
+            ) => false,
         }
     }
 }
@@ -55,8 +62,8 @@ mod tests {
 
     #[test]
     fn each_role_may_do_what_the_contract_says_and_no_more() {
-        use Action::{CreateShipments, ManageUsers, PostEvents, ReadEvents, ReadShipments};
-        let all = [ManageUsers, CreateShipments, ReadShipments, ReadEvents, PostEvents];
+        use Action::{CreateShipments, ManageUsers, OperateCarriers, PostEvents, ReadEvents, ReadShipments};
+        let all = [ManageUsers, OperateCarriers, CreateShipments, ReadShipments, ReadEvents, PostEvents];
         let allowed = |role| all.into_iter().filter(|action| action.is_open_to(role)).collect::<Vec<_>>();
         assert_eq!(allowed(Role::Admin), all);
         assert_eq!(allowed(Role::Client), [CreateShipments, ReadShipments, ReadEvents, PostEvents]);

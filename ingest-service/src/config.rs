@@ -1,9 +1,12 @@
 //! The settings of the edge. What an adapter needs to reach its server is the adapter's own.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use shared::settings::{Environment, SettingError};
 use shared::shipment::Policy;
+
+use crate::carriers::Carriers;
 
 /// Fewest bytes of a secret in production: HS256 is no stronger than its key, and its hash has 32 bytes (RFC 7518, section 3.2).
 const SECRET_BYTES: usize = 32;
@@ -48,10 +51,12 @@ pub struct Config {
     pub transition_policy: Policy,
     /// `ALLOW_CANCEL_IN_TRANSIT`: written into each new shipment.
     pub allow_cancel_in_transit: bool,
+    /// `CARRIERS_DIR`: the vocabularies of the carriers, read.
+    pub carriers: Carriers,
 }
 
 impl Config {
-    /// The settings out of `environment`.
+    /// The settings out of `environment`, and the mapping files that they name.
     ///
     /// # Errors
     /// The first wrong one.
@@ -66,6 +71,8 @@ impl Config {
             max_batch: environment.number("MAX_BATCH", 1000, 1..=LARGEST_BATCH)?,
             transition_policy,
             allow_cancel_in_transit: environment.flag("ALLOW_CANCEL_IN_TRANSIT", false)?,
+            carriers: Carriers::load(environment.text("CARRIERS_DIR").map(PathBuf::from))
+                .map_err(|error| SettingError::new("CARRIERS_DIR", error.to_string()))?,
         })
     }
 }
@@ -118,6 +125,7 @@ mod tests {
             ("MAX_BATCH", "0"),
             ("TRANSITION_POLICY", "loose"),
             ("ALLOW_CANCEL_IN_TRANSIT", "perhaps"),
+            ("CARRIERS_DIR", "/nowhere/at/all"),
         ] {
             let problem = read(&[(variable, value)]).expect_err("wrong");
             assert!(problem.starts_with(&format!("{variable}: ")), "{problem}");

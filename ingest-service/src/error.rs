@@ -33,6 +33,8 @@ pub(crate) enum Code {
     Outcome(RejectReason),
     PayloadTooLarge,
     UnsupportedMediaType,
+    /// The mapping files of the carriers cannot be used.
+    BrokenMapping,
     InternalError,
     ServiceUnavailable,
 }
@@ -55,6 +57,7 @@ impl Code {
             Self::UnsupportedMediaType => {
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", "The body is of another type")
             }
+            Self::BrokenMapping => (StatusCode::UNPROCESSABLE_ENTITY, "BROKEN_MAPPING", "The mapping files are broken"),
             Self::InternalError => (StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL_ERROR", "An unexpected error"),
             Self::ServiceUnavailable => {
                 (StatusCode::SERVICE_UNAVAILABLE, "SERVICE_UNAVAILABLE", "Temporarily unavailable")

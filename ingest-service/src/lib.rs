@@ -1,7 +1,7 @@
 //! The stateless HTTP edge: it authenticates, validates, publishes to the log, and answers queries.
 //!
 //! The way of a request: [`router`] (all routes on one page) → `request` (trace, deadline, memory, the one shape of errors) → `authenticate` →
-//! `authorize` → `validate` → `publish` (into the log) or `query` (out of the store) → `outcome` (what became of an event).
+//! `authorize` → `validate` (with `carriers`, where a carrier's words are ours to read) → `publish` (into the log) or `query` (out of the store) → `outcome` (what became of an event).
 //!
 //! # Invariants
 //! - 201 and 202 are given for what the log acknowledged, and for nothing else. When the log is away the answer is 503 within ten seconds,
@@ -12,6 +12,7 @@
 
 mod authenticate;
 mod authorize;
+mod carriers;
 mod config;
 mod error;
 mod health;
@@ -37,6 +38,7 @@ use shared::shipment_store::ShipmentReader;
 use shared::user_store::UserStore;
 
 pub use authenticate::{HashError, hash_password};
+pub use carriers::{BrokenMappings, Carriers, UnmappedTally, reload_on_hangup};
 pub use config::{Config, Secret};
 pub use router::router;
 pub use seed::{SEEDED_USERS, SeedError, SeededUser, seed_users};
@@ -52,4 +54,5 @@ pub struct Ports {
     pub applied: Arc<dyn AppliedWatcher>,
     pub users: Arc<dyn UserStore>,
     pub leases: Arc<dyn NumberLeases>,
+    pub unmapped: Arc<UnmappedTally>,
 }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ingest_service::{Config, Ports, SeedError, router, seed_users, serve};
+use ingest_service::{Config, Ports, SeedError, UnmappedTally, reload_on_hangup, router, seed_users, serve};
 use shared::applied::redis::RedisWatcher;
 use shared::dedup_window::redis::RedisWindow;
 use shared::event_log::kafka::KafkaAppender;
@@ -15,6 +15,7 @@ use shared::number_lease::mongo::MongoLeases;
 use shared::servers::{PrepareError, Servers};
 use shared::settings::{Environment, SettingError};
 use shared::shipment_store::mongo::MongoReader;
+use shared::unmapped_codes::mongo::MongoUnmappedCodes;
 use shared::user_store::UserStore;
 use shared::user_store::mongo::MongoUsers;
 use shared::{clock, shutdown, telemetry};
@@ -55,6 +56,8 @@ async fn run() -> Result<(), Box<dyn Error>> {
     registry.build_info(SERVICE)?;
     servers.watch_circuit(&registry, stop.clone())?;
     let users = Arc::new(MongoUsers::new(&servers.mongo));
+    let unmapped = UnmappedTally::start(Arc::new(MongoUnmappedCodes::new(&servers.mongo)));
+    reload_on_hangup(&config.carriers, clock::system, stop.clone())?;
     let ports = Ports {
         log: Arc::new(KafkaAppender::new(servers.kafka.clone())?),
         store: Arc::new(MongoReader::new(&servers.mongo)),
@@ -62,6 +65,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
         applied: Arc::new(RedisWatcher::start(&servers.redis, &servers.kafka.topic)),
         users: users.clone(),
         leases: Arc::new(MongoLeases::new(&servers.mongo)),
+        unmapped: unmapped.clone(),
     };
     let log = ports.log.clone();
     let routes = router(config, ports, clock::system, &registry, stop.clone())?;
@@ -80,6 +84,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
         prepared
     };
     let (served, prepared) = tokio::join!(serve(listener, routes, log, stop.clone()), preparing);
+    unmapped.finish().await;
     telemetry.stop();
     served?;
     Ok(prepared?)

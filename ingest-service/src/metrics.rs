@@ -6,10 +6,11 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use prometheus::{HistogramVec, IntCounterVec};
+use prometheus::{HistogramVec, IntCounterVec, IntGaugeVec};
 use shared::metrics::{MetricError, MetricRegistry};
-use shared::shipment::ServiceType;
+use shared::shipment::{ServiceType, Timestamp};
 
+use crate::carriers::Carriers;
 use crate::error::Problem;
 use crate::router::Edge;
 
@@ -31,6 +32,9 @@ pub(crate) struct Metrics {
     durations: HistogramVec,
     dedup: IntCounterVec,
     shipments: IntCounterVec,
+    scans: IntCounterVec,
+    reload_refused: IntGaugeVec,
+    mappings_read: IntGaugeVec,
 }
 
 impl Metrics {
@@ -58,6 +62,21 @@ impl Metrics {
                 "shipping_shipments_created_total",
                 "Shipments that were registered",
                 &["service_type"],
+            )?,
+            scans: registry.counter(
+                "shipping_carrier_scans_total",
+                "Scans of carriers that were accepted, by whether a mapping knew them",
+                &["carrier", "result"],
+            )?,
+            reload_refused: registry.gauge(
+                "shipping_carrier_reload_refused",
+                "1 when the mapping files were broken at the last reload, so that older mappings go on",
+                &[],
+            )?,
+            mappings_read: registry.gauge(
+                "shipping_carrier_mappings_read_timestamp_seconds",
+                "When the mappings that are in use were read",
+                &[],
             )?,
         };
         // All of them are there from the beginning, so that a rate over the first one is right.
@@ -101,10 +120,29 @@ impl Metrics {
     pub(crate) fn shipment_created(&self, service: ServiceType) {
         self.shipments.with_label_values(&[service.as_str()]).inc();
     }
+
+    /// A scan was accepted. The labels are bounded by the mapping files: there is no scan of another carrier.
+    pub(crate) fn scan(&self, carrier: &str, mapped: bool) {
+        self.scans.with_label_values(&[carrier, if mapped { "mapped" } else { "unmapped" }]).inc();
+    }
+
+    /// What is true of the mappings at this moment. Every carrier has its lines, so that a rate over the first scan is right.
+    fn look_at(&self, carriers: &Carriers) {
+        let loaded = carriers.loaded();
+        for mapping in loaded.set.iter() {
+            for result in ["mapped", "unmapped"] {
+                self.scans.with_label_values(&[mapping.carrier(), result]).inc_by(0);
+            }
+        }
+        self.reload_refused.with_label_values::<&str>(&[]).set(i64::from(loaded.refused));
+        let read_at = loaded.read_at.map_or(0, Timestamp::unix_seconds);
+        self.mappings_read.with_label_values::<&str>(&[]).set(read_at);
+    }
 }
 
 /// `GET /metrics`: everything on the registry, in Prometheus' text form.
 pub(crate) async fn show(State(edge): State<Edge>) -> Result<Response, Problem> {
+    edge.metrics.look_at(&edge.config.carriers);
     let text = edge.metrics.registry.text().map_err(Problem::internal)?;
     Ok(([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response())
 }

@@ -19,7 +19,7 @@ use crate::config::Config;
 use crate::health::{self, Health};
 use crate::metrics::{self, Metrics};
 use crate::request::{IN_FLIGHT_BYTES, PutOff};
-use crate::{Ports, publish, query, request};
+use crate::{Ports, carriers, publish, query, request};
 
 /// What every handler is given. Clones are the same edge.
 #[derive(Clone)]
@@ -49,6 +49,7 @@ impl Edge {
         registry: &MetricRegistry,
         stop: CancellationToken,
     ) -> Result<Self, MetricError> {
+        config.carriers.started(clock());
         Ok(Self(Arc::new(Parts {
             tokens: Tokens::new(&config.jwt_secret),
             passwords: Passwords::default(),
@@ -102,7 +103,7 @@ fn routes() -> Router<Edge> {
         ("/readyz", get(health::ready)),
         ("/metrics", get(metrics::show)),
     ];
-    let api: [(&str, MethodRouter<Edge>); 7] = [
+    let api: [(&str, MethodRouter<Edge>); 11] = [
         ("/auth/login", post(authenticate::log_in)),
         ("/auth/users", get(authenticate::list_users).post(authenticate::add_user)),
         ("/shipments", get(query::list_shipments).post(publish::post_shipment)),
@@ -110,6 +111,10 @@ fn routes() -> Router<Edge> {
         ("/events", post(publish::post_event)),
         ("/events/batch", post(publish::post_batch)),
         ("/events/{event_id}", get(query::get_event)),
+        ("/carriers/{carrier}/events", post(publish::post_scans)),
+        ("/admin/carriers", get(carriers::list_carriers)),
+        ("/admin/carriers/reload", post(carriers::post_reload)),
+        ("/admin/unmapped-codes", get(carriers::list_unmapped)),
     ];
     let mut router = Router::new();
     for (path, methods) in operator.into_iter().chain(api) {

@@ -23,6 +23,7 @@ use shared::number_lease::sqlite::SqliteLeases;
 use shared::settings::{Environment, SettingError};
 use shared::shipment_store::sqlite::SqliteStore;
 use shared::sqlite::Database;
+use shared::unmapped_codes::sqlite::SqliteUnmappedCodes;
 use shared::user_store::sqlite::SqliteUsers;
 use shared::{shutdown, telemetry};
 use tokio::net::TcpListener;
@@ -76,8 +77,12 @@ async fn run() -> Result<(), Box<dyn Error>> {
         announcer: applied.clone(),
     };
     let processor = Processor::new(processor, ports, clock::system, &registry)?;
-    let leases = Arc::new(SqliteLeases::new(database));
-    let ports = ingest_service::Ports { log: Arc::new(log.clone()), store, window, applied, users, leases };
+    let leases = Arc::new(SqliteLeases::new(database.clone()));
+    let unmapped = ingest_service::UnmappedTally::start(Arc::new(SqliteUnmappedCodes::new(database)));
+    ingest_service::reload_on_hangup(&edge.carriers, clock::system, stop.clone())?;
+    let log_port = Arc::new(log.clone());
+    let ports =
+        ingest_service::Ports { log: log_port, store, window, applied, users, leases, unmapped: unmapped.clone() };
     let development = edge.development;
     let router = ingest_service::router(edge, ports, clock::system, &registry, stop.clone())?;
 
@@ -100,6 +105,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
         processed
     };
     let (served, processed) = tokio::join!(serving, processing);
+    unmapped.finish().await;
     telemetry.stop();
     served?;
     Ok(processed?)

@@ -5,16 +5,19 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Serialize;
+use serde_json::Value;
+use shared::carrier::Reading;
 use shared::event_log::{AppendError, Appended, Topic};
 use shared::shipment::{Event, EventId, FieldError, StatusReported, Timestamp, record};
+use shared::telemetry::TraceContext;
 
-use super::decided_before;
+use super::{decided_before, scan};
 use crate::authenticate::Caller;
 use crate::authorize::Action;
 use crate::error::{Code, FIELD_ERRORS, Problem};
 use crate::request::{self, BODY_BYTES, Trace};
 use crate::router::Edge;
-use crate::validate::{self, BatchItem};
+use crate::validate::{self, BatchItem, Understood};
 
 #[derive(Serialize)]
 struct Results {
@@ -31,6 +34,9 @@ struct ItemResult {
     index: usize,
     event_id: Option<EventId>,
     status: &'static str,
+    /// What a carrier's scan was read as.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mapped: Option<Reading>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<ItemError>,
 }
@@ -50,6 +56,21 @@ struct Valid {
     ids: Vec<EventId>,
     keys: Vec<String>,
     events: Vec<Event>,
+    mapped: Vec<Option<Reading>>,
+}
+
+impl Valid {
+    /// The places of those that were not decided before: what goes into the log, in this order.
+    fn fresh<'a>(&self, decided: &'a [bool]) -> impl Iterator<Item = usize> + use<'a> {
+        decided.iter().enumerate().filter(|(_, decided)| !**decided).map(|(place, _)| place)
+    }
+
+    /// Counts the event at `place`, which the log has taken, when it is a carrier's scan.
+    fn count(&self, edge: &Edge, place: usize, now: Timestamp) {
+        if let (Event::Reported(reported), Some(mapped)) = (&self.events[place], &self.mapped[place]) {
+            scan::count(edge, &reported.body, mapped, now);
+        }
+    }
 }
 
 type Invalid = Vec<(usize, Vec<FieldError>)>;
@@ -65,16 +86,31 @@ pub(crate) async fn post_batch(
     let media = request::media(request.headers());
     let body = request::bytes(request, BODY_BYTES).await?;
     let items = validate::items(media, &body, edge.config.max_batch)?;
+    let now = edge.now();
+    accept(&edge, &caller, trace, items, |value| validate::event(value, now), now).await
+}
+
+/// Puts those of `items` that `read` understands into the log, in their order, and answers for each.
+///
+/// # Errors
+/// None is understood, or the log took none.
+pub(super) async fn accept(
+    edge: &Edge,
+    caller: &Caller,
+    trace: TraceContext,
+    items: Vec<BatchItem>,
+    read: impl Fn(Value) -> Result<Understood, Vec<FieldError>>,
+    now: Timestamp,
+) -> Result<Response, Problem> {
     let received = items.len();
-    let (valid, invalid) = sort(items, &caller, edge.now());
+    let (valid, invalid) = sort(items, caller, read, now);
     if valid.ids.is_empty() {
         return Err(none_valid(invalid));
     }
-    let decided = decided_before(&edge, &valid.keys, &valid.ids).await;
+    let decided = decided_before(edge, &valid.keys, &valid.ids).await;
     let traceparent = trace.traceparent();
-    let fresh = valid.events.iter().zip(&valid.ids).zip(&decided).filter(|(_, decided)| !**decided);
-    let encode = |(event, &id): (&Event, &EventId)| record::encode_as(event, id, Some(&traceparent));
-    let records: Vec<_> = fresh.map(|(event, _)| encode(event)).collect();
+    let encode = |index: usize| record::encode_as(&valid.events[index], valid.ids[index], Some(&traceparent));
+    let records: Vec<_> = valid.fresh(&decided).map(encode).collect();
     let appended = if records.is_empty() {
         Appended { positions: Vec::new(), refused: None }
     } else {
@@ -85,19 +121,26 @@ pub(crate) async fn post_batch(
         // Nothing was accepted: the whole request can be sent again.
         Some(error) if positions.is_empty() => Err(error.into()),
         refused => {
-            let results = Results::new(received, &valid, &decided, positions.len(), refused.as_ref(), invalid);
+            valid.fresh(&decided).take(positions.len()).for_each(|index| valid.count(edge, index, now));
+            let results = Results::new(received, valid, &decided, positions.len(), refused.as_ref(), invalid);
             Ok(request::answer(StatusCode::ACCEPTED, &results))
         }
     }
 }
 
 /// Validates each item once.
-fn sort(items: Vec<BatchItem>, caller: &Caller, now: Timestamp) -> (Valid, Invalid) {
+fn sort(
+    items: Vec<BatchItem>,
+    caller: &Caller,
+    read: impl Fn(Value) -> Result<Understood, Vec<FieldError>>,
+    now: Timestamp,
+) -> (Valid, Invalid) {
     let (mut valid, mut invalid) = (Valid::default(), Vec::new());
     let reporter = caller.reporter();
     for (index, item) in items.into_iter().enumerate() {
-        match item.and_then(|value| validate::event(value, now)) {
-            Ok(body) => {
+        match item.and_then(&read) {
+            Ok(Understood { body, mapped }) => {
+                valid.mapped.push(mapped);
                 valid.indexes.push(index);
                 valid.ids.push(body.event_id());
                 valid.keys.push(body.dedup_key());
@@ -124,7 +167,7 @@ impl Results {
     /// `held` of the events that were not decided before are in the log: the first ones.
     fn new(
         received: usize,
-        valid: &Valid,
+        valid: Valid,
         decided: &[bool],
         held: usize,
         refused: Option<&AppendError>,
@@ -132,7 +175,8 @@ impl Results {
     ) -> Self {
         let mut items = Vec::with_capacity(received);
         let (mut queued, mut duplicates, mut rejected) = (0, 0, invalid.len());
-        for ((&index, &id), &decided) in valid.indexes.iter().zip(&valid.ids).zip(decided) {
+        let each = valid.indexes.into_iter().zip(valid.ids).zip(valid.mapped).zip(decided);
+        for (((index, id), mapped), &decided) in each {
             let (status, error) = if decided {
                 duplicates += 1;
                 ("duplicate", None)
@@ -143,11 +187,11 @@ impl Results {
                 rejected += 1;
                 ("rejected", Some(ItemError::refused(refused)))
             };
-            items.push(ItemResult { index, event_id: Some(id), status, error });
+            items.push(ItemResult { index, event_id: Some(id), status, mapped, error });
         }
         items.extend(invalid.into_iter().map(|(index, errors)| {
             let error = Some(ItemError::invalid(errors));
-            ItemResult { index, event_id: None, status: "rejected", error }
+            ItemResult { index, event_id: None, status: "rejected", mapped: None, error }
         }));
         items.sort_unstable_by_key(|item| item.index);
         let message = match (rejected, duplicates) {

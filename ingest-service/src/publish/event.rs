@@ -4,10 +4,12 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use shared::carrier::Reading;
 use shared::event_log::Topic;
-use shared::shipment::{Event, EventId, Outcome, StatusReported, TrackingNumber, record};
+use shared::shipment::{Event, EventId, Outcome, StatusReported, Timestamp, TrackingNumber, record};
+use shared::telemetry::TraceContext;
 
-use super::{decided_before, location};
+use super::{decided_before, location, scan};
 use crate::authenticate::Caller;
 use crate::authorize::Action;
 use crate::error::Problem;
@@ -15,7 +17,7 @@ use crate::outcome::{self, Verdict};
 use crate::prefer::Wait;
 use crate::request::{self, BODY_BYTES, Trace};
 use crate::router::Edge;
-use crate::validate;
+use crate::validate::{self, Understood};
 
 /// The answer to an event that was accepted.
 #[derive(Serialize)]
@@ -25,6 +27,9 @@ struct Accepted {
     status: &'static str,
     tracking_number: TrackingNumber,
     message: &'static str,
+    /// What a carrier's scan was read as.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mapped: Option<Reading>,
 }
 
 /// `POST /events`.
@@ -38,29 +43,47 @@ pub(crate) async fn post_event(
     let wait = Wait::preferred(request.headers());
     let value = request::json(request, BODY_BYTES).await?;
     let now = edge.now();
-    let body = validate::event(value, now).map_err(Problem::invalid)?;
-    let id = body.event_id();
+    let event = validate::event(value, now).map_err(Problem::invalid)?;
+    accept(&edge, &caller, trace, event, wait, now).await
+}
 
-    if decided_before(&edge, &[body.dedup_key()], &[id]).await == [true] {
-        return Ok(answer(id, &Verdict::Duplicate, wait));
+/// Puts an event into the log, and waits for what becomes of it when that was preferred.
+///
+/// # Errors
+/// The log did not take it, or it was judged and not applied.
+pub(super) async fn accept(
+    edge: &Edge,
+    caller: &Caller,
+    trace: TraceContext,
+    Understood { body, mapped }: Understood,
+    wait: Option<Wait>,
+    now: Timestamp,
+) -> Result<Response, Problem> {
+    let id = body.event_id();
+    if decided_before(edge, &[body.dedup_key()], &[id]).await == [true] {
+        return Ok(answer(id, &Verdict::Duplicate, wait, mapped));
     }
     let reported = StatusReported { body, recorded_at: now, reporter: Some(caller.reporter()) };
-    let record = record::encode_as(&Event::Reported(reported), id, Some(&trace.traceparent()));
+    let event = Event::Reported(reported);
+    let record = record::encode_as(&event, id, Some(&trace.traceparent()));
     let positions = edge.ports.log.append(Topic::Events, vec![record]).await.all()?;
     let Some(&position) = positions.first() else {
         return Err(Problem::internal("the log acknowledged a record without a position"));
     };
+    if let (Event::Reported(reported), Some(mapped)) = (&event, &mapped) {
+        scan::count(edge, &reported.body, mapped, now);
+    }
     match wait {
-        None => Ok(answer(id, &Verdict::Queued, None)),
-        Some(granted) => match outcome::wait_for(&edge, id, position, granted.duration()).await {
-            Verdict::Refused(row) => Err(outcome::refusal(&row, &caller)),
-            verdict => Ok(answer(id, &verdict, wait)),
+        None => Ok(answer(id, &Verdict::Queued, None, mapped)),
+        Some(granted) => match outcome::wait_for(edge, id, position, granted.duration()).await {
+            Verdict::Refused(row) => Err(outcome::refusal(&row, caller)),
+            verdict => Ok(answer(id, &verdict, wait, mapped)),
         },
     }
 }
 
 /// 200 for an outcome that was waited for and is known, else 202.
-fn answer(id: EventId, verdict: &Verdict, wait: Option<Wait>) -> Response {
+fn answer(id: EventId, verdict: &Verdict, wait: Option<Wait>, mapped: Option<Reading>) -> Response {
     let (status, message) = match verdict {
         Verdict::Entered(Outcome::Applied) => ("applied", "Event applied: it moved the status"),
         Verdict::Entered(outcome) => (outcome.as_str(), "Event recorded in the history; it moved nothing"),
@@ -70,7 +93,7 @@ fn answer(id: EventId, verdict: &Verdict, wait: Option<Wait>) -> Response {
     };
     let known = matches!(verdict, Verdict::Entered(_) | Verdict::Duplicate);
     let code = if known && wait.is_some() { StatusCode::OK } else { StatusCode::ACCEPTED };
-    let body = Accepted { event_id: id, status, tracking_number: id.tracking_number, message };
+    let body = Accepted { event_id: id, status, tracking_number: id.tracking_number, message, mapped };
     let mut response =
         ([(header::LOCATION, location(format!("/events/{id}")))], request::answer(code, &body)).into_response();
     if let Some(wait) = wait {

@@ -2,10 +2,12 @@
 
 mod batch;
 mod event;
+mod scan;
 mod shipment;
 
 pub(crate) use batch::post_batch;
 pub(crate) use event::post_event;
+pub(crate) use scan::post_scans;
 pub(crate) use shipment::post_shipment;
 
 use axum::http::HeaderValue;

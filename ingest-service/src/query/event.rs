@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Serialize;
 use shared::event_log::{Position, Topic};
-use shared::shipment::{EventId, RejectReason, Status, Timestamp, TrackingNumber};
+use shared::shipment::{CarrierScan, EventId, RejectReason, Status, Timestamp, TrackingNumber};
 use shared::shipment_store::EventRow;
 use shared::user_store::Role;
 
@@ -22,7 +22,7 @@ use crate::router::Edge;
 const CATCH_UP: Duration = Duration::from_millis(250);
 
 #[derive(Serialize)]
-struct Found {
+struct Found<'a> {
     event_id: EventId,
     tracking_number: TrackingNumber,
     outcome: &'static str,
@@ -33,6 +33,9 @@ struct Found {
     recorded_at: Option<Timestamp>,
     partition: Option<i32>,
     offset: Option<i64>,
+    /// What the carrier said, when it came in a carrier's words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    carrier: Option<&'a CarrierScan>,
 }
 
 /// `GET /events/{event_id}`.
@@ -43,8 +46,9 @@ pub(crate) async fn get_event(
 ) -> Result<Response, Problem> {
     caller.require(Action::ReadEvents)?;
     let id: EventId = id.parse().map_err(|error| Problem::field("event_id", "malformed", format!("{error}")))?;
-    let found = match find(&edge, id).await? {
-        Search::Decided(row) if may_read(&row, &caller) => Some(Found::decided(&row, &caller)),
+    let search = find(&edge, id).await?;
+    let found = match &search {
+        Search::Decided(row) if may_read(row, &caller) => Some(Found::decided(row, &caller)),
         Search::Queued if may_read_queued(&edge, id, &caller).await? => Some(Found::queued(id)),
         // Not the caller's: the same answer as for an event that is not there, so that nothing can be learnt of it.
         Search::Decided(_) | Search::Queued | Search::Unknown => None,
@@ -95,8 +99,8 @@ async fn may_read_queued(edge: &Edge, id: EventId, caller: &Caller) -> Result<bo
     Ok(shipment.is_some_and(|shipment| caller.may_see(Some(shipment.created.client_id()))))
 }
 
-impl Found {
-    fn decided(row: &EventRow, caller: &Caller) -> Self {
+impl<'a> Found<'a> {
+    fn decided(row: &'a EventRow, caller: &Caller) -> Self {
         Self {
             event_id: row.event_id,
             tracking_number: row.event_id.tracking_number,
@@ -108,6 +112,7 @@ impl Found {
             recorded_at: Some(row.recorded_at),
             partition: Some(row.position.partition),
             offset: Some(row.position.log.offset),
+            carrier: row.report.carrier.as_deref(),
         }
     }
 
@@ -123,6 +128,7 @@ impl Found {
             recorded_at: None,
             partition: None,
             offset: None,
+            carrier: None,
         }
     }
 }

@@ -33,6 +33,38 @@ pub(crate) fn items(media: Media, body: &[u8], most: usize) -> Result<Vec<BatchI
     }
 }
 
+/// Whether a body that may be one item or many is many: one value a line, an array, or an object that holds `events`.
+pub(crate) fn is_batch(media: Media, body: &[u8]) -> bool {
+    match media {
+        Media::Json if body.trim_ascii_start().starts_with(b"{") => {
+            let mut json = serde_json::Deserializer::from_slice(body);
+            json.deserialize_map(HoldsEvents).unwrap_or(false)
+        }
+        Media::Json => body.trim_ascii_start().starts_with(b"["),
+        Media::Lines | Media::Other => true, // and `items` says what of it is wrong
+    }
+}
+
+/// Looks for the member `events` and keeps nothing.
+struct HoldsEvents;
+
+impl<'de> Visitor<'de> for HoldsEvents {
+    type Value = bool;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<bool, A::Error> {
+        let mut holds = false;
+        while let Some(name) = map.next_key::<std::borrow::Cow<'de, str>>()? {
+            holds |= name == "events";
+            map.next_value::<IgnoredAny>()?;
+        }
+        Ok(holds)
+    }
+}
+
 fn lines(body: &[u8], most: usize) -> Vec<BatchItem> {
     let filled = body.split(|&byte| byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
     let parse = |line| {
@@ -174,6 +206,18 @@ mod tests {
         assert_eq!(read(Media::Lines, " \n"), Err(Code::ValidationError));
         assert_eq!(read(Media::Lines, "1\n2\n3\n4"), Err(Code::ValidationError));
         assert_eq!(read(Media::Other, "[1]"), Err(Code::UnsupportedMediaType));
+    }
+
+    #[test]
+    fn one_item_is_told_from_many() {
+        let many = |media, body: &str| is_batch(media, body.as_bytes());
+        for body in ["[]", " [1", "{\"events\": 7}", "{\"a\": {\"b\": [1]}, \"events\": []}"] {
+            assert!(many(Media::Json, body), "{body}");
+        }
+        for body in ["", "{", "7", "null", "{\"event\": [1]}", "{\"a\": {\"events\": [1]}}", "{\"events\": [}"] {
+            assert!(!many(Media::Json, body), "{body}");
+        }
+        assert!(many(Media::Lines, "{\"a\": 1}") && many(Media::Other, "{}"));
     }
 
     #[test]

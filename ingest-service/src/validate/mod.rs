@@ -2,13 +2,16 @@
 //! domain, which the processor reads records with too; here stands only what the edge asks for besides.
 
 mod batch;
+mod scan;
 
 use serde_json::Value;
+use shared::carrier::Reading;
 use shared::shipment::form::Form;
 use shared::shipment::{EventBody, FieldError, ShipmentBody, Timestamp, UnknownFields, limits};
 use shared::user_store::Role;
 
-pub(crate) use batch::{BatchItem, items};
+pub(crate) use batch::{BatchItem, is_batch, items};
+pub(crate) use scan::scan;
 
 use crate::authenticate::{Caller, PASSWORD_BYTES, PASSWORD_CHARACTERS};
 use crate::error::{Code, Problem};
@@ -16,23 +19,37 @@ use crate::error::{Code, Problem};
 /// Longest user name, in characters: an e-mail address has room in it as far as people have them.
 const USERNAME: usize = 64;
 
+/// An event as it was understood, and what it was read as when it came in a carrier's words.
+#[derive(Debug)]
+pub(crate) struct Understood {
+    pub(crate) body: EventBody,
+    pub(crate) mapped: Option<Reading>,
+}
+
 /// The body of one event.
 ///
 /// # Errors
 /// Every bad field.
-pub(crate) fn event(value: Value, now: Timestamp) -> Result<EventBody, Vec<FieldError>> {
+pub(crate) fn event(value: Value, now: Timestamp) -> Result<Understood, Vec<FieldError>> {
     // Looked at before the form takes the value, so that it is reported along with whatever else is wrong.
     let timestamp = value.get("timestamp").and_then(Value::as_str).and_then(|text| Timestamp::parse(text).ok());
-    let ahead = timestamp.is_some_and(|timestamp| timestamp > now.plus(limits::CLOCK_AHEAD));
+    let ahead = timestamp.and_then(|timestamp| ahead("timestamp", timestamp, now));
     let body = EventBody::from_json(value, UnknownFields::Refuse);
-    if !ahead {
-        return body;
+    match ahead {
+        None => body.map(|body| Understood { body, mapped: None }),
+        Some(ahead) => {
+            let mut errors = body.err().unwrap_or_default();
+            errors.push(ahead);
+            Err(errors)
+        }
     }
-    let mut errors = body.err().unwrap_or_default();
+}
+
+/// What is wrong with `field`, a source's time that is too far ahead of ours.
+fn ahead(field: &str, time: Timestamp, now: Timestamp) -> Option<FieldError> {
     let minutes = limits::CLOCK_AHEAD.as_secs() / 60;
-    let message = format!("must not be more than {minutes} minutes in the future");
-    errors.push(FieldError::new("timestamp", "in_future", message));
-    Err(errors)
+    let message = || format!("must not be more than {minutes} minutes in the future");
+    (time > now.plus(limits::CLOCK_AHEAD)).then(|| FieldError::new(field, "in_future", message()))
 }
 
 /// The body of a registration. Its `client_id` is set: a client's own, or the one that an admin named.

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod batches;
+mod carriers;
 mod durability;
 mod errors;
 mod events;

@@ -8,7 +8,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode, header};
 use http_body_util::BodyExt;
-use ingest_service::{Config, Ports, SEEDED_USERS, hash_password};
+use ingest_service::{Config, Ports, SEEDED_USERS, UnmappedTally, hash_password};
 use serde_json::{Value, json};
 use shared::applied::in_process::AppliedPositions;
 use shared::dedup_window::memory::MemoryWindow;
@@ -22,6 +22,7 @@ use shared::shipment::transition::IdentifiedEvent;
 use shared::shipment::{LogPosition, Outcome, Timestamp, judge, record};
 use shared::shipment_store::memory::MemoryStore;
 use shared::shipment_store::{EventRow, RowPosition, ShipmentWriter, StateWrite};
+use shared::unmapped_codes::memory::MemoryUnmappedCodes;
 use shared::user_store::memory::MemoryUsers;
 use shared::user_store::{Role, User, UserStore};
 use tokio::sync::OnceCell;
@@ -76,6 +77,7 @@ pub(crate) struct World {
     pub(crate) window: Arc<MemoryWindow>,
     pub(crate) applied: Arc<AppliedPositions>,
     pub(crate) users: Arc<MemoryUsers>,
+    pub(crate) unmapped: Arc<MemoryUnmappedCodes>,
     pub(crate) registry: MetricRegistry,
     pub(crate) stop: CancellationToken,
     pub(crate) router: Router,
@@ -88,11 +90,21 @@ impl World {
 
     /// A world in which some ports are replaced.
     pub(crate) async fn with(replace: impl FnOnce(&mut Ports)) -> Self {
+        Self::of(&[], replace).await
+    }
+
+    /// A world with these settings besides.
+    pub(crate) async fn set(settings: &[(&str, &str)]) -> Self {
+        Self::of(settings, |_| ()).await
+    }
+
+    async fn of(settings: &[(&str, &str)], replace: impl FnOnce(&mut Ports)) -> Self {
         let log = MemoryLog::new(4, || now().as_millis());
         let (store, applied) = (Arc::new(MemoryStore::default()), Arc::new(AppliedPositions::default()));
         let window = Arc::new(MemoryWindow::new(Duration::from_secs(3600)));
         let users = Arc::new(MemoryUsers::default());
         add_users(&users).await;
+        let unmapped = Arc::new(MemoryUnmappedCodes::default());
         let mut ports = Ports {
             log: Arc::new(log.clone()),
             store: store.clone(),
@@ -100,13 +112,14 @@ impl World {
             applied: applied.clone(),
             users: users.clone(),
             leases: Arc::new(MemoryLeases::new().expect("randomness")),
+            unmapped: UnmappedTally::start(unmapped.clone()),
         };
         replace(&mut ports);
-        let environment = Environment::of(&[("JWT_SECRET", SECRET), ("MAX_BATCH", "20")]);
+        let environment = Environment::of(&[&[("JWT_SECRET", SECRET), ("MAX_BATCH", "20")], settings].concat());
         let config = Config::from_environment(&environment).expect("valid");
         let (registry, stop) = (MetricRegistry::default(), CancellationToken::new());
         let router = ingest_service::router(config, ports, now, &registry, stop.clone()).expect("a new registry");
-        Self { log, store, window, applied, users, registry, stop, router }
+        Self { log, store, window, applied, users, unmapped, registry, stop, router }
     }
 
     /// Sends a request as it is.

@@ -3,6 +3,7 @@
 
 mod access;
 mod batch;
+mod carriers;
 mod events;
 mod field;
 mod journey;
@@ -95,6 +96,11 @@ promises! {
             bad_items_are_reported_and_the_others_are_queued,
             a_batch_without_a_valid_item_is_refused,
             a_batch_is_bounded_in_items_and_in_bytes,
+        }
+        carriers {
+            a_carrier_s_own_words_become_a_history_and_what_is_unknown_is_listed,
+            a_bad_scan_and_an_unknown_carrier_are_refused_by_name,
+            operators_see_the_carriers_and_nobody_else_does,
         }
         lists {
             each_filter_leaves_what_it_names,

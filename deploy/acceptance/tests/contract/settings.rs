@@ -33,6 +33,7 @@ async fn edge_refuses(binary: PathBuf) {
         ("DEDUP_TTL_SECONDS", &[("DEDUP_TTL_SECONDS", "an hour")]),
         ("TRANSITION_POLICY", &[("TRANSITION_POLICY", "lenient")]),
         ("ALLOW_CANCEL_IN_TRANSIT", &[("ALLOW_CANCEL_IN_TRANSIT", "maybe")]),
+        ("CARRIERS_DIR", &[("CARRIERS_DIR", "/nowhere/at/all")]),
         ("LOG_LEVEL", &[("LOG_LEVEL", "info,,=")]),
         ("JWT_SECRET", &[("ENV", "production")]),
         ("JWT_SECRET", &[("ENV", "production"), ("JWT_SECRET", "hunter2")]),

@@ -6,7 +6,8 @@
 //! # Invariants
 //! - 201 and 202 are given for what the log acknowledged, and for nothing else. When the log is away the answer is 503 within ten seconds,
 //!   and nothing waits behind the caller's back.
-//! - No state of its own: any number of instances, in any order, with any of them killed, give the same answers.
+//! - No state of its own: any number of instances, in any order, with any of them killed, give the same answers. (They read carriers'
+//!   words by the mappings that each of them has loaded, so all of them are told of new ones.)
 //! - The library holds ports and no drivers; only the program names adapters.
 //! - What a dependency said, a secret or a password never gets into an answer.
 

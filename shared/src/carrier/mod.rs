@@ -1,7 +1,7 @@
 //! A carrier's vocabulary: from the code, the text and the local time that a carrier sends to a status or a kind, a reason and an instant.
 //!
 //! A mapping is a TOML file, one for each carrier ([`CarrierSet::parse`] reads them all and names everything that is wrong with any of
-//! them); `docs/carriers.md` tells how to write one. The rules are in [`rule`](self) order: see [`CarrierMapping::read`].
+//! them); `docs/carriers.md` tells how to write one, and [`CarrierMapping::read`] which of its rules decides.
 //!
 //! Pure: no I/O, no clock, and the time zones are compiled in. The same mapping reads the same scan alike on every machine and at any time,
 //! so that a rebuild can read anew what the record of an event keeps of the carrier's words ([`crate::shipment::CarrierScan`]).

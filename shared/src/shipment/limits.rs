@@ -39,7 +39,7 @@ pub const NOTES: usize = 500;
 pub const SOURCE_EVENT_ID: usize = 64;
 /// Longest code of a carrier, in characters: published ones have up to 60. The event's own `code` shows the first [`CODE`] of it.
 pub const CARRIER_CODE: usize = 80;
-/// Longest text of a carrier's scan, in characters: published ones have up to 300.
+/// Longest text of a carrier's scan, in characters: a few sentences; nearly all have less than 120.
 pub const CARRIER_TEXT: usize = 500;
 /// Longest time as a carrier writes it, in characters: a date in words with its zone has about 40.
 pub const CARRIER_TIME: usize = 64;

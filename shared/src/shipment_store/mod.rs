@@ -4,7 +4,7 @@
 //! - **Durable before done.** When a write returns `Ok`, its effect survives the loss of a minority of the servers (MongoDB,
 //!   `w:majority`) or a kill -9 (SQLite, on disk).
 //! - **The newest position wins.** [`ShipmentWriter::write_states`] keeps, for each shipment on its own, the state with the greater
-//!   [`LogPosition`]; an equal or older one changes nothing and is no error. So a zombie owner can do no harm, and a
+//!   [`LogPosition`](crate::shipment::LogPosition); an equal or older one changes nothing and is no error. So a zombie owner can do no harm, and a
 //!   batch may be written twice. What never changes is written with the creation only.
 //! - **Rows are written once.** [`ShipmentWriter::insert_events`] leaves a row that is already there as it is and reports no error: it is
 //!   our own earlier attempt. Only [`ShipmentWriter::replace_events`] overwrites, for records that the store refused.

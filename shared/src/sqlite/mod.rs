@@ -1,12 +1,12 @@
 //! The embedded file: log, shipments, users and the counter of the tracking numbers in one SQLite database.
 //!
 //! # What it promises
-//! - **Durable before answered.** [`Database::write`] answers after its transaction is on disk (write-ahead log, `synchronous=FULL`: one fsync
+//! - **Durable before answered.** `Database::write` answers after its transaction is on disk (write-ahead log, `synchronous=FULL`: one fsync
 //!   for each commit), so what was answered survives a kill -9 and a loss of power.
 //! - **All who wait share one commit.** One thread owns the writing connection. It takes every job that waits, runs them in one
 //!   transaction, commits once and only then answers all of them. A job that fails is undone, and nobody else with it. A commit that fails (disk full)
 //!   fails all its jobs.
-//! - **A reader sees one moment.** [`Database::read`] runs its job in a transaction of its own on a read-only connection. Readers never wait
+//! - **A reader sees one moment.** `Database::read` runs its job in a transaction of its own on a read-only connection. Readers never wait
 //!   for the writer, nor the writer for them.
 //! - **One process.** The file is locked while it is open; the lock ends with the process, however that ends.
 //!
@@ -155,7 +155,7 @@ impl Database {
         self.writer.run(job).await
     }
 
-    /// Like [`Database::write`], but refuses with [`DatabaseError::QueueFull`] instead of waiting for room, and calls `committed` on the
+    /// Like `Database::write`, but refuses with [`DatabaseError::QueueFull`] instead of waiting for room, and calls `committed` on the
     /// writer's thread once the job is on disk, before the answer.
     pub(crate) async fn write_now<T, E>(
         &self,
@@ -169,7 +169,7 @@ impl Database {
         self.writer.try_run(job, committed).await
     }
 
-    /// Like [`Database::write`], for a thread that may block.
+    /// Like `Database::write`, for a thread that may block.
     pub(crate) fn write_blocking<T, E>(
         &self,
         job: impl Fn(&Connection) -> Result<T, E> + Send + 'static,
@@ -197,7 +197,7 @@ impl Database {
         self.readers(reader).run(job).await
     }
 
-    /// Like [`Database::read`], for a thread that may block.
+    /// Like `Database::read`, for a thread that may block.
     pub(crate) fn read_blocking<T, E>(
         &self,
         reader: Reader,

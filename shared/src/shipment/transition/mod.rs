@@ -5,7 +5,7 @@
 //! answer, which is what the newest-position-wins write rests on (ARCHITECTURE.md).
 //!
 //! The order of judgement is contract section 3: duplicate or conflict, then `SHIPMENT_NOT_FOUND`, then `FORBIDDEN`, then the
-//! policy that the shipment was created with. A policy is one file beside this one and one arm in [`decide`].
+//! policy that the shipment was created with. A policy is one file beside this one and one arm in `decide`.
 
 mod field;
 mod strict;

@@ -3,7 +3,8 @@
 //! - [`shipment`]: the domain, pure: tracking numbers, events and their identity, the state of a shipment and
 //!   the decision what an event does to it. No I/O, no clock, no log line.
 //! - [`carrier`]: the vocabularies of carriers, pure as well: from their codes, texts and local times to our words.
-//! - [`event_log`], [`shipment_store`], [`dedup_window`], [`applied`], [`user_store`], [`number_lease`], [`unmapped_codes`]: the ports.
+//! - [`event_log`], [`shipment_store`], [`dedup_window`], [`applied`], [`user_store`], [`number_lease`], [`unmapped_codes`],
+//!   [`idempotency`]: the ports.
 //!   Each module's documentation is its contract; the adapters and the one conformance suite that all of them
 //!   pass stand beside it.
 //! - [`settings`], [`telemetry`], [`metrics`], [`shutdown`], [`breaker`], [`clock`]: what every program needs to start, to be seen, to stop
@@ -15,6 +16,7 @@ pub mod carrier;
 pub mod clock;
 pub mod dedup_window;
 pub mod event_log;
+pub mod idempotency;
 pub mod metrics;
 pub mod number_lease;
 #[cfg(any(test, feature = "conformance"))]

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::event_log::kafka::{KafkaSettings, TopicsError, ensure_topics};
+use crate::idempotency::mongo::MongoKeys;
 use crate::metrics::{MetricError, MetricRegistry};
 use crate::mongo::MongoConnection;
 use crate::redis::RedisConnection;
@@ -91,7 +92,8 @@ impl Servers {
 
     async fn ensure_schema(&self) -> Result<(), StoreError> {
         MongoStore::new(&self.mongo).ensure_schema().await?;
-        MongoUsers::new(&self.mongo).ensure_schema().await
+        MongoUsers::new(&self.mongo).ensure_schema().await?;
+        MongoKeys::new(&self.mongo).ensure_schema().await
     }
 
     /// Keeps `shipping_circuit_state` of Redis up to date, until `stop` is cancelled.

@@ -91,6 +91,14 @@ pub fn encode_as(event: &Event, id: EventId, traceparent: Option<&str>) -> NewRe
     NewRecord::keyed(event.tracking_number(), value, headers)
 }
 
+/// The record of a registration whose `value` ([`to_json`]) was made before: when it is appended again, it is the same to the byte.
+#[must_use]
+pub fn encode_created(created: &ShipmentCreated, value: Bytes, traceparent: Option<&str>) -> NewRecord {
+    let (id, time) = (created.event_id(), created.created_at);
+    let headers = cloud_event_headers(id, CREATED_TYPE, EDGE_SOURCE, time, traceparent);
+    NewRecord::keyed(created.tracking_number, value, headers)
+}
+
 /// The headers of a CloudEvent in binary mode about the shipment of `id`.
 #[must_use]
 pub fn cloud_event_headers(

@@ -160,6 +160,22 @@ fn a_newer_file_and_a_foreign_one_are_refused_by_name() {
 }
 
 #[tokio::test]
+async fn a_file_of_the_first_release_keeps_what_it_holds_and_gets_what_came_later() {
+    let (_directory, path) = file();
+    std::fs::create_dir_all(path.parent().expect("it has one")).expect("made");
+    let first = Connection::open(&path).expect("opens");
+    first.execute_batch(include_str!("schema_1.sql")).expect("made");
+    first.execute_batch("PRAGMA application_id = 0x52535452; PRAGMA user_version = 1").expect("set");
+    put(7)(&first).expect("written");
+    drop(first);
+    let database = Database::open(&path).expect("opens");
+    assert_eq!(all(&database).await, [7]);
+    let later =
+        |connection: &Connection| Ok::<_, DatabaseError>(connection.execute("DELETE FROM idempotency_keys", [])?);
+    assert_eq!(database.write(later).await.expect("it is there"), 0);
+}
+
+#[tokio::test]
 async fn a_commit_is_synced_and_readers_cannot_write() {
     let (_directory, path) = file();
     let database = Database::open(&path).expect("opens");

@@ -29,6 +29,8 @@ pub(crate) enum Code {
     MethodNotAllowed,
     RequestTimeout,
     UsernameTaken,
+    IdempotencyKeyInUse,
+    IdempotencyKeyReused,
     /// An event was judged and not applied; the word is the reason.
     Outcome(RejectReason),
     PayloadTooLarge,
@@ -52,6 +54,12 @@ impl Code {
             }
             Self::RequestTimeout => (StatusCode::REQUEST_TIMEOUT, "REQUEST_TIMEOUT", "The body came too slowly"),
             Self::UsernameTaken => (StatusCode::CONFLICT, "USERNAME_TAKEN", "The user name is taken"),
+            Self::IdempotencyKeyInUse => {
+                (StatusCode::CONFLICT, "IDEMPOTENCY_KEY_IN_USE", "A request with this key is being answered")
+            }
+            Self::IdempotencyKeyReused => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "IDEMPOTENCY_KEY_REUSED", "The key belongs to another request")
+            }
             Self::Outcome(reason) => (StatusCode::CONFLICT, reason.as_str(), "The event was not applied"),
             Self::PayloadTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE", "The body is too large"),
             Self::UnsupportedMediaType => {
@@ -188,7 +196,7 @@ impl Problem {
         let headers = response.headers_mut();
         headers.remove(header::CONTENT_LENGTH);
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if status == StatusCode::SERVICE_UNAVAILABLE {
+        if matches!(self.0.code, Code::ServiceUnavailable | Code::IdempotencyKeyInUse) {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
         }
         if let Some(challenge) = self.0.challenge {

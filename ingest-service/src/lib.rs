@@ -1,7 +1,8 @@
 //! The stateless HTTP edge: it authenticates, validates, publishes to the log, and answers queries.
 //!
 //! The way of a request: [`router`] (all routes on one page) → `request` (trace, deadline, memory, the one shape of errors) → `authenticate` →
-//! `authorize` → `validate` (with `carriers`, where a carrier's words are ours to read) → `publish` (into the log) or `query` (out of the store) → `outcome` (what became of an event).
+//! `authorize` → `idempotent` (done before?) → `validate` (with `carriers`, where a carrier's words are ours to read) → `publish` (into the log)
+//! or `query` (out of the store) → `outcome` (what became of an event).
 //!
 //! # Invariants
 //! - 201 and 202 are given for what the log acknowledged, and for nothing else. When the log is away the answer is 503 within ten seconds,
@@ -17,6 +18,7 @@ mod carriers;
 mod config;
 mod error;
 mod health;
+mod idempotent;
 mod metrics;
 mod outcome;
 mod prefer;
@@ -34,6 +36,7 @@ use std::sync::Arc;
 use shared::applied::AppliedWatcher;
 use shared::dedup_window::DedupWindow;
 use shared::event_log::EventAppender;
+use shared::idempotency::IdempotencyKeys;
 use shared::number_lease::NumberLeases;
 use shared::shipment_store::ShipmentReader;
 use shared::user_store::UserStore;
@@ -55,5 +58,6 @@ pub struct Ports {
     pub applied: Arc<dyn AppliedWatcher>,
     pub users: Arc<dyn UserStore>,
     pub leases: Arc<dyn NumberLeases>,
+    pub keys: Arc<dyn IdempotencyKeys>,
     pub unmapped: Arc<UnmappedTally>,
 }

@@ -10,6 +10,7 @@ use ingest_service::{Config, Ports, SeedError, UnmappedTally, reload_on_hangup, 
 use shared::applied::redis::RedisWatcher;
 use shared::dedup_window::redis::RedisWindow;
 use shared::event_log::kafka::KafkaAppender;
+use shared::idempotency::mongo::MongoKeys;
 use shared::metrics::MetricRegistry;
 use shared::number_lease::mongo::MongoLeases;
 use shared::servers::{PrepareError, Servers};
@@ -65,6 +66,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
         applied: Arc::new(RedisWatcher::start(&servers.redis, &servers.kafka.topic)),
         users: users.clone(),
         leases: Arc::new(MongoLeases::new(&servers.mongo)),
+        keys: Arc::new(MongoKeys::new(&servers.mongo)),
         unmapped: unmapped.clone(),
     };
     let log = ports.log.clone();

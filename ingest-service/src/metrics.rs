@@ -25,6 +25,42 @@ pub(crate) enum WindowResult {
     Unavailable,
 }
 
+/// How a request with an `Idempotency-Key` fared.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum KeyResult {
+    /// The first one: it was carried out.
+    Started,
+    /// It took over an attempt that was cut off.
+    TakenOver,
+    /// It was given the first answer.
+    Replayed,
+    /// 409: the first one was still running.
+    InUse,
+    /// 422: the key belonged to another request.
+    Reused,
+    /// 503: the key or the answer could not be kept.
+    Unavailable,
+    /// It was carried out, and its answer was not one to keep.
+    NotKept,
+}
+
+impl KeyResult {
+    const ALL: [Self; 7] =
+        [Self::Started, Self::TakenOver, Self::Replayed, Self::InUse, Self::Reused, Self::Unavailable, Self::NotKept];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Started => "started",
+            Self::TakenOver => "taken_over",
+            Self::Replayed => "replayed",
+            Self::InUse => "in_use",
+            Self::Reused => "reused",
+            Self::Unavailable => "unavailable",
+            Self::NotKept => "not_kept",
+        }
+    }
+}
+
 /// The edge's metrics.
 pub(crate) struct Metrics {
     registry: MetricRegistry,
@@ -32,6 +68,7 @@ pub(crate) struct Metrics {
     durations: HistogramVec,
     dedup: IntCounterVec,
     shipments: IntCounterVec,
+    keys: IntCounterVec,
     scans: IntCounterVec,
     reload_refused: IntGaugeVec,
     mappings_read: IntGaugeVec,
@@ -63,6 +100,11 @@ impl Metrics {
                 "Shipments that were registered",
                 &["service_type"],
             )?,
+            keys: registry.counter(
+                "shipping_idempotency_total",
+                "Requests with an Idempotency-Key, by what came of them",
+                &["result"],
+            )?,
             scans: registry.counter(
                 "shipping_carrier_scans_total",
                 "Scans of carriers that were accepted, by whether a mapping knew them",
@@ -85,6 +127,9 @@ impl Metrics {
         }
         for service in ServiceType::ALL {
             metrics.shipments.with_label_values(&[service.as_str()]).inc_by(0);
+        }
+        for result in KeyResult::ALL {
+            metrics.keys.with_label_values(&[result.word()]).inc_by(0);
         }
         Ok(metrics)
     }
@@ -114,6 +159,11 @@ impl Metrics {
             WindowResult::Unavailable => "window_unavailable",
         };
         self.dedup.with_label_values(&[result]).inc_by(events as u64);
+    }
+
+    /// A request with an `Idempotency-Key` fared so.
+    pub(crate) fn key(&self, result: KeyResult) {
+        self.keys.with_label_values(&[result.word()]).inc();
     }
 
     /// A shipment was registered.

@@ -28,7 +28,7 @@ pub(crate) const LOGIN_BODY_BYTES: usize = 4 * 1024;
 /// Bodies in flight at a time. Parsed, an ill-meant one takes sixteen times its size: half a gibibyte at the very worst.
 pub(crate) const IN_FLIGHT_BYTES: usize = 32 * 1024 * 1024;
 /// What a request without a body counts for, so that [`IN_FLIGHT_BYTES`] bounds the number of requests too (8,192).
-const REQUEST_BYTES: usize = 4 * 1024;
+pub(crate) const REQUEST_BYTES: usize = 4 * 1024;
 /// Longest time that a body may take: 1 MiB at 1 Mbit/s.
 const BODY_DEADLINE: Duration = Duration::from_secs(10);
 /// Longest time that an answer may take: the longest `Prefer: wait` after the longest append, and a little.
@@ -203,11 +203,23 @@ pub(crate) fn media(headers: &HeaderMap) -> Media {
 /// # Errors
 /// 415, 413, 408 or 400.
 pub(crate) async fn json(request: Request, limit: usize) -> Result<Value, Problem> {
-    if media(request.headers()) != Media::Json {
-        return Err(Problem::new(Code::UnsupportedMediaType, "The body must be JSON: Content-Type: application/json"));
+    must_be_json(request.headers())?;
+    parse_json(&bytes(request, limit).await?)
+}
+
+/// # Errors
+/// 415: the body that these headers announce is no JSON.
+pub(crate) fn must_be_json(headers: &HeaderMap) -> Result<(), Problem> {
+    if media(headers) == Media::Json {
+        return Ok(());
     }
-    let bytes = bytes(request, limit).await?;
-    serde_json::from_slice(&bytes).map_err(|error| not_json(&error))
+    Err(Problem::new(Code::UnsupportedMediaType, "The body must be JSON: Content-Type: application/json"))
+}
+
+/// # Errors
+/// 400: the body is no JSON.
+pub(crate) fn parse_json(body: &[u8]) -> Result<Value, Problem> {
+    serde_json::from_slice(body).map_err(|error| not_json(&error))
 }
 
 /// 400 for what is no JSON; the text says where.

@@ -17,7 +17,9 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::authenticate::{self, Passwords, Tokens};
 use crate::config::Config;
 use crate::health::{self, Health};
+use crate::idempotent::once;
 use crate::metrics::{self, Metrics};
+use crate::publish::{Batch, Registration};
 use crate::request::{IN_FLIGHT_BYTES, PutOff};
 use crate::{Ports, carriers, publish, query, request};
 
@@ -95,7 +97,7 @@ pub fn router(
     Ok(wrapped(routes(), &edge).with_state(edge))
 }
 
-/// The page of routes. Those of the API are served under `/v1` too.
+/// The page of routes. Those of the API are served under `/v1` too. What is posted to `once` may carry an `Idempotency-Key`.
 fn routes() -> Router<Edge> {
     let operator: [(&str, MethodRouter<Edge>); 4] = [
         ("/health", get(health::health)),
@@ -106,10 +108,10 @@ fn routes() -> Router<Edge> {
     let api: [(&str, MethodRouter<Edge>); 11] = [
         ("/auth/login", post(authenticate::log_in)),
         ("/auth/users", get(authenticate::list_users).post(authenticate::add_user)),
-        ("/shipments", get(query::list_shipments).post(publish::post_shipment)),
+        ("/shipments", get(query::list_shipments).post(once::<Registration>)),
         ("/shipments/{tracking_number}", get(query::get_shipment)),
         ("/events", post(publish::post_event)),
-        ("/events/batch", post(publish::post_batch)),
+        ("/events/batch", post(once::<Batch>)),
         ("/events/{event_id}", get(query::get_event)),
         ("/carriers/{carrier}/events", post(publish::post_scans)),
         ("/admin/carriers", get(carriers::list_carriers)),

@@ -18,6 +18,7 @@ use shared::applied::in_process::AppliedPositions;
 use shared::clock;
 use shared::dedup_window::memory::MemoryWindow;
 use shared::event_log::sqlite::SqliteLog;
+use shared::idempotency::sqlite::SqliteKeys;
 use shared::metrics::MetricRegistry;
 use shared::number_lease::sqlite::SqliteLeases;
 use shared::settings::{Environment, SettingError};
@@ -78,11 +79,20 @@ async fn run() -> Result<(), Box<dyn Error>> {
     };
     let processor = Processor::new(processor, ports, clock::system, &registry)?;
     let leases = Arc::new(SqliteLeases::new(database.clone()));
+    let keys = Arc::new(SqliteKeys::open(database.clone()).await?);
     let unmapped = ingest_service::UnmappedTally::start(Arc::new(SqliteUnmappedCodes::new(database)));
     ingest_service::reload_on_hangup(&edge.carriers, clock::system, stop.clone())?;
     let log_port = Arc::new(log.clone());
-    let ports =
-        ingest_service::Ports { log: log_port, store, window, applied, users, leases, unmapped: unmapped.clone() };
+    let ports = ingest_service::Ports {
+        log: log_port,
+        store,
+        window,
+        applied,
+        users,
+        leases,
+        keys,
+        unmapped: unmapped.clone(),
+    };
     let development = edge.development;
     let router = ingest_service::router(edge, ports, clock::system, &registry, stop.clone())?;
 

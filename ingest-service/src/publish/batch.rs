@@ -1,9 +1,8 @@
 //! `POST /events/batch`: many events with one look into the window and one append. Each item has its own result, in the order
 //! in which they were sent.
 
-use axum::extract::{Request, State};
 use axum::http::StatusCode;
-use axum::response::Response;
+use bytes::Bytes;
 use serde::Serialize;
 use serde_json::Value;
 use shared::carrier::Reading;
@@ -15,7 +14,8 @@ use super::{decided_before, scan};
 use crate::authenticate::Caller;
 use crate::authorize::Action;
 use crate::error::{Code, FIELD_ERRORS, Problem};
-use crate::request::{self, BODY_BYTES, Trace};
+use crate::idempotent::{Answer, Posted, Work};
+use crate::request;
 use crate::router::Edge;
 use crate::validate::{self, BatchItem, Understood};
 
@@ -75,55 +75,74 @@ impl Valid {
 
 type Invalid = Vec<(usize, Vec<FieldError>)>;
 
-/// `POST /events/batch`.
-pub(crate) async fn post_batch(
-    State(edge): State<Edge>,
-    caller: Caller,
-    Trace(trace): Trace,
-    request: Request,
-) -> Result<Response, Problem> {
-    caller.require(Action::PostEvents)?;
-    let media = request::media(request.headers());
-    let body = request::bytes(request, BODY_BYTES).await?;
-    let items = validate::items(media, &body, edge.config.max_batch)?;
-    let now = edge.now();
-    accept(&edge, &caller, trace, items, |value| validate::event(value, now), now).await
+/// A batch whose items are sorted: at least one is valid.
+pub(crate) struct Batch {
+    received: usize,
+    valid: Valid,
+    invalid: Invalid,
+    now: Timestamp,
 }
 
-/// Puts those of `items` that `read` understands into the log, in their order, and answers for each.
-///
-/// # Errors
-/// None is understood, or the log took none.
-pub(super) async fn accept(
-    edge: &Edge,
-    caller: &Caller,
-    trace: TraceContext,
-    items: Vec<BatchItem>,
-    read: impl Fn(Value) -> Result<Understood, Vec<FieldError>>,
-    now: Timestamp,
-) -> Result<Response, Problem> {
-    let received = items.len();
-    let (valid, invalid) = sort(items, caller, read, now);
-    if valid.ids.is_empty() {
-        return Err(none_valid(invalid));
+impl Work for Batch {
+    const ACTION: Action = Action::PostEvents;
+
+    async fn decide(edge: &Edge, posted: &Posted, _: Option<&Bytes>) -> Result<Self, Problem> {
+        let items = validate::items(posted.media, &posted.body, edge.config.max_batch)?;
+        let now = edge.now();
+        Self::of(items, &posted.caller, |value| validate::event(value, now), now)
     }
-    let decided = decided_before(edge, &valid.keys, &valid.ids).await;
-    let traceparent = trace.traceparent();
-    let encode = |index: usize| record::encode_as(&valid.events[index], valid.ids[index], Some(&traceparent));
-    let records: Vec<_> = valid.fresh(&decided).map(encode).collect();
-    let appended = if records.is_empty() {
-        Appended { positions: Vec::new(), refused: None }
-    } else {
-        edge.ports.log.append(Topic::Events, records).await
-    };
-    let Appended { positions, refused } = appended;
-    match refused {
-        // Nothing was accepted: the whole request can be sent again.
-        Some(error) if positions.is_empty() => Err(error.into()),
-        refused => {
-            valid.fresh(&decided).take(positions.len()).for_each(|index| valid.count(edge, index, now));
-            let results = Results::new(received, valid, &decided, positions.len(), refused.as_ref(), invalid);
-            Ok(request::answer(StatusCode::ACCEPTED, &results))
+
+    /// Nothing: an event is known by its content, whenever and however often it comes.
+    fn plan(&self) -> Bytes {
+        Bytes::new()
+    }
+
+    async fn carry_out(self, edge: &Edge, posted: &Posted) -> Result<Answer, Problem> {
+        self.accept(edge, posted.trace).await
+    }
+}
+
+impl Batch {
+    /// Those of `items` that `read` understands, and the others.
+    ///
+    /// # Errors
+    /// None is understood.
+    pub(super) fn of(
+        items: Vec<BatchItem>,
+        caller: &Caller,
+        read: impl Fn(Value) -> Result<Understood, Vec<FieldError>>,
+        now: Timestamp,
+    ) -> Result<Self, Problem> {
+        let received = items.len();
+        let (valid, invalid) = sort(items, caller, read, now);
+        if valid.ids.is_empty() { Err(none_valid(invalid)) } else { Ok(Self { received, valid, invalid, now }) }
+    }
+
+    /// Puts the valid ones into the log, in their order, and answers for each.
+    ///
+    /// # Errors
+    /// The log took none.
+    pub(super) async fn accept(self, edge: &Edge, trace: TraceContext) -> Result<Answer, Problem> {
+        let Self { received, valid, invalid, now } = self;
+        let decided = decided_before(edge, &valid.keys, &valid.ids).await;
+        let traceparent = trace.traceparent();
+        let encode = |index: usize| record::encode_as(&valid.events[index], valid.ids[index], Some(&traceparent));
+        let records: Vec<_> = valid.fresh(&decided).map(encode).collect();
+        let appended = if records.is_empty() {
+            Appended { positions: Vec::new(), refused: None }
+        } else {
+            edge.ports.log.append(Topic::Events, records).await
+        };
+        let Appended { positions, refused } = appended;
+        match refused {
+            // Nothing was accepted: the whole request can be sent again.
+            Some(error) if positions.is_empty() => Err(error.into()),
+            refused => {
+                valid.fresh(&decided).take(positions.len()).for_each(|index| valid.count(edge, index, now));
+                let results = Results::new(received, valid, &decided, positions.len(), refused.as_ref(), invalid);
+                let response = request::answer(StatusCode::ACCEPTED, &results);
+                Ok(if refused.is_some() { Answer::Partial(response) } else { Answer::Final(response) })
+            }
         }
     }
 }

@@ -5,10 +5,10 @@ mod event;
 mod scan;
 mod shipment;
 
-pub(crate) use batch::post_batch;
+pub(crate) use batch::Batch;
 pub(crate) use event::post_event;
 pub(crate) use scan::post_scans;
-pub(crate) use shipment::post_shipment;
+pub(crate) use shipment::Registration;
 
 use axum::http::HeaderValue;
 use shared::shipment::{EventId, Outcome};

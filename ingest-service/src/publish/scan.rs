@@ -5,7 +5,7 @@ use axum::response::Response;
 use shared::carrier::Reading;
 use shared::shipment::{EventBody, Timestamp, limits};
 
-use super::{batch, event};
+use super::{Batch, event};
 use crate::authenticate::Caller;
 use crate::authorize::Action;
 use crate::error::{Code, Problem};
@@ -32,7 +32,8 @@ pub(crate) async fn post_scans(
     if validate::is_batch(media, &body) {
         let items = validate::items(media, &body, edge.config.max_batch)?;
         let read = |value| validate::scan(value, mapping, now);
-        return batch::accept(&edge, &caller, trace, items, read, now).await;
+        let batch = Batch::of(items, &caller, read, now)?;
+        return Ok(batch.accept(&edge, trace).await?.into_response());
     }
     let value = serde_json::from_slice(&body).map_err(|error| request::not_json(&error))?;
     let scan = validate::scan(value, mapping, now).map_err(Problem::invalid)?;

@@ -2,20 +2,20 @@
 
 use std::time::Duration;
 
-use axum::extract::{Request, State};
-use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::IntoResponse;
+use bytes::Bytes;
 use serde::Serialize;
 use shared::event_log::{Position, Topic};
-use shared::shipment::{Event, ServiceType, ShipmentBody, ShipmentCreated, Status, Timestamp, TrackingNumber, record};
+use shared::shipment::{ServiceType, ShipmentBody, ShipmentCreated, Status, Timestamp, TrackingNumber, record};
 use tokio::time::Instant;
 
 use super::location;
-use crate::authenticate::Caller;
 use crate::authorize::Action;
 use crate::error::Problem;
+use crate::idempotent::{Answer, Posted, Work};
 use crate::outcome::LOOK_EVERY;
-use crate::request::{self, BODY_BYTES, Trace};
+use crate::request;
 use crate::router::Edge;
 use crate::validate;
 
@@ -35,41 +35,60 @@ struct Registered<'a> {
     estimated_delivery: Timestamp,
 }
 
-/// `POST /shipments`.
-pub(crate) async fn post_shipment(
-    State(edge): State<Edge>,
-    caller: Caller,
-    Trace(trace): Trace,
-    request: Request,
-) -> Result<Response, Problem> {
-    caller.require(Action::CreateShipments)?;
-    let value = request::json(request, BODY_BYTES).await?;
-    let body = validate::shipment(value, &caller)?;
-    let number = tokio::time::timeout(NUMBER_PATIENCE, edge.numbers.next()).await;
-    let number = number.map_err(|_| {
-        Problem::unavailable("There is no tracking number to give out; try again", "no lease in time")
-    })??;
-    let created = decide(&edge, body, number);
-    let event = Event::Created(Box::new(created.clone()));
-    let record = record::encode(&event, Some(&trace.traceparent()));
-    let positions = edge.ports.log.append(Topic::Events, vec![record]).await.all()?;
-    edge.metrics.shipment_created(created.service_type());
+/// A registration of which everything is decided.
+pub(crate) struct Registration {
+    created: ShipmentCreated,
+    /// The value of its record. Kept as it is, so that the record of every attempt is the same to the byte.
+    value: Bytes,
+}
 
-    let visible = match positions.first() {
-        Some(&position) => is_visible(&edge, created.tracking_number, position).await,
-        None => return Err(Problem::internal("the log acknowledged a record without a position")),
-    };
-    let status = if visible { StatusCode::CREATED } else { StatusCode::ACCEPTED };
-    let body = Registered {
-        tracking_number: created.tracking_number,
-        status: Status::Created,
-        created_at: created.created_at,
-        client_id: created.client_id(),
-        service_type: created.service_type(),
-        estimated_delivery: created.estimated_delivery,
-    };
-    let path = location(format!("/shipments/{}", created.tracking_number));
-    Ok(([(header::LOCATION, path)], request::answer(status, &body)).into_response())
+impl Work for Registration {
+    const ACTION: Action = Action::CreateShipments;
+
+    fn admit(headers: &HeaderMap) -> Result<(), Problem> {
+        request::must_be_json(headers)
+    }
+
+    async fn decide(edge: &Edge, posted: &Posted, plan: Option<&Bytes>) -> Result<Self, Problem> {
+        if let Some(value) = plan {
+            let created = serde_json::from_slice(value).map_err(Problem::internal)?;
+            return Ok(Self { created, value: value.clone() });
+        }
+        let body = validate::shipment(request::parse_json(&posted.body)?, &posted.caller)?;
+        let number = tokio::time::timeout(NUMBER_PATIENCE, edge.numbers.next()).await;
+        let number = number.map_err(|_| {
+            Problem::unavailable("There is no tracking number to give out; try again", "no lease in time")
+        })??;
+        let created = decide(edge, body, number);
+        Ok(Self { value: record::to_json(&created), created })
+    }
+
+    fn plan(&self) -> Bytes {
+        self.value.clone()
+    }
+
+    async fn carry_out(self, edge: &Edge, posted: &Posted) -> Result<Answer, Problem> {
+        let Self { created, value } = self;
+        let record = record::encode_created(&created, value, Some(&posted.trace.traceparent()));
+        let positions = edge.ports.log.append(Topic::Events, vec![record]).await.all()?;
+        edge.metrics.shipment_created(created.service_type());
+
+        let visible = match positions.first() {
+            Some(&position) => is_visible(edge, created.tracking_number, position).await,
+            None => return Err(Problem::internal("the log acknowledged a record without a position")),
+        };
+        let status = if visible { StatusCode::CREATED } else { StatusCode::ACCEPTED };
+        let body = Registered {
+            tracking_number: created.tracking_number,
+            status: Status::Created,
+            created_at: created.created_at,
+            client_id: created.client_id(),
+            service_type: created.service_type(),
+            estimated_delivery: created.estimated_delivery,
+        };
+        let path = location(format!("/shipments/{}", created.tracking_number));
+        Ok(Answer::Final(([(header::LOCATION, path)], request::answer(status, &body)).into_response()))
+    }
 }
 
 /// Everything that is decided about a shipment at its creation stands in its record, so that a replay needs no settings.

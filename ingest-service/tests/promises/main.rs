@@ -3,9 +3,11 @@
 mod accounts;
 mod batches;
 mod carriers;
+mod cut_off;
 mod durability;
 mod errors;
 mod events;
+mod idempotency;
 mod operations;
 mod queries;
 mod shutdown;

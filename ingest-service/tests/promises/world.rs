@@ -11,10 +11,12 @@ use http_body_util::BodyExt;
 use ingest_service::{Config, Ports, SEEDED_USERS, UnmappedTally, hash_password};
 use serde_json::{Value, json};
 use shared::applied::in_process::AppliedPositions;
+use shared::clock::Clock;
 use shared::dedup_window::memory::MemoryWindow;
 use shared::dedup_window::{Decided, DedupWindow};
 use shared::event_log::memory::MemoryLog;
 use shared::event_log::{LogRecord, Position, Topic};
+use shared::idempotency::memory::MemoryKeys;
 use shared::metrics::MetricRegistry;
 use shared::number_lease::memory::MemoryLeases;
 use shared::settings::Environment;
@@ -78,9 +80,12 @@ pub(crate) struct World {
     pub(crate) applied: Arc<AppliedPositions>,
     pub(crate) users: Arc<MemoryUsers>,
     pub(crate) unmapped: Arc<MemoryUnmappedCodes>,
+    pub(crate) keys: Arc<MemoryKeys>,
     pub(crate) registry: MetricRegistry,
     pub(crate) stop: CancellationToken,
     pub(crate) router: Router,
+    ports: Ports,
+    clock: Clock,
 }
 
 impl World {
@@ -90,19 +95,24 @@ impl World {
 
     /// A world in which some ports are replaced.
     pub(crate) async fn with(replace: impl FnOnce(&mut Ports)) -> Self {
-        Self::of(&[], replace).await
+        Self::of(&[], now, replace).await
     }
 
     /// A world with these settings besides.
     pub(crate) async fn set(settings: &[(&str, &str)]) -> Self {
-        Self::of(settings, |_| ()).await
+        Self::of(settings, now, |_| ()).await
     }
 
-    async fn of(settings: &[(&str, &str)], replace: impl FnOnce(&mut Ports)) -> Self {
+    /// A world in which it is another time.
+    pub(crate) async fn at(clock: Clock) -> Self {
+        Self::of(&[], clock, |_| ()).await
+    }
+
+    async fn of(settings: &[(&str, &str)], clock: Clock, replace: impl FnOnce(&mut Ports)) -> Self {
         let log = MemoryLog::new(4, || now().as_millis());
         let (store, applied) = (Arc::new(MemoryStore::default()), Arc::new(AppliedPositions::default()));
         let window = Arc::new(MemoryWindow::new(Duration::from_secs(3600)));
-        let users = Arc::new(MemoryUsers::default());
+        let (users, keys) = (Arc::new(MemoryUsers::default()), Arc::new(MemoryKeys::default()));
         add_users(&users).await;
         let unmapped = Arc::new(MemoryUnmappedCodes::default());
         let mut ports = Ports {
@@ -112,14 +122,33 @@ impl World {
             applied: applied.clone(),
             users: users.clone(),
             leases: Arc::new(MemoryLeases::new().expect("randomness")),
+            keys: keys.clone(),
             unmapped: UnmappedTally::start(unmapped.clone()),
         };
         replace(&mut ports);
-        let environment = Environment::of(&[&[("JWT_SECRET", SECRET), ("MAX_BATCH", "20")], settings].concat());
-        let config = Config::from_environment(&environment).expect("valid");
-        let (registry, stop) = (MetricRegistry::default(), CancellationToken::new());
-        let router = ingest_service::router(config, ports, now, &registry, stop.clone()).expect("a new registry");
-        Self { log, store, window, applied, users, unmapped, registry, stop, router }
+        let (registry, stop, router) = edge(settings, ports.clone(), clock);
+        Self { log, store, window, applied, users, keys, unmapped, registry, stop, router, ports, clock }
+    }
+
+    /// Another instance of the edge in the same world, but for the ports that are replaced.
+    pub(crate) fn replica(&self, replace: impl FnOnce(&mut Ports)) -> Self {
+        let mut ports = self.ports.clone();
+        replace(&mut ports);
+        let (registry, stop, router) = edge(&[], ports.clone(), self.clock);
+        Self {
+            log: self.log.clone(),
+            store: self.store.clone(),
+            window: self.window.clone(),
+            applied: self.applied.clone(),
+            users: self.users.clone(),
+            keys: self.keys.clone(),
+            unmapped: self.unmapped.clone(),
+            registry,
+            stop,
+            router,
+            ports,
+            clock: self.clock,
+        }
     }
 
     /// Sends a request as it is.
@@ -162,12 +191,17 @@ impl World {
         if let Some(bearer) = tokens.get(user) {
             return bearer.clone();
         }
+        let bearer = self.log_in(user).await;
+        tokens.insert(user.to_owned(), bearer.clone());
+        bearer
+    }
+
+    /// The header of a user who logs in now.
+    pub(crate) async fn log_in(&self, user: &str) -> String {
         let body = json!({"username": user, "password": "password123"}).to_string();
         let request = Request::post("/auth/login").header("content-type", "application/json");
         let answer = self.send(request.body(Body::from(body)).expect("well-formed")).await;
-        let bearer = format!("Bearer {}", answer.json()["token"].as_str().expect("a token"));
-        tokens.insert(user.to_owned(), bearer.clone());
-        bearer
+        format!("Bearer {}", answer.json()["token"].as_str().expect("a token"))
     }
 
     /// The records of `shipments.events`.
@@ -273,6 +307,15 @@ async fn process(log: &MemoryLog, store: &MemoryStore, window: &MemoryWindow) {
         let decided = Decided { dedup_key, event_id: event.id, outcome: judged.outcome };
         window.remember(&[decided]).await.expect("in memory");
     }
+}
+
+/// An instance of the edge.
+fn edge(settings: &[(&str, &str)], ports: Ports, clock: Clock) -> (MetricRegistry, CancellationToken, Router) {
+    let environment = Environment::of(&[&[("JWT_SECRET", SECRET), ("MAX_BATCH", "20")], settings].concat());
+    let config = Config::from_environment(&environment).expect("valid");
+    let (registry, stop) = (MetricRegistry::default(), CancellationToken::new());
+    let router = ingest_service::router(config, ports, clock, &registry, stop.clone()).expect("a new registry");
+    (registry, stop, router)
 }
 
 async fn add_users(users: &MemoryUsers) {

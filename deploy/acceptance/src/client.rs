@@ -73,6 +73,12 @@ impl Client {
         Self { client_id: client_id.to_owned(), ..self.clone() }
     }
 
+    /// The same caller before another program of the platform, at `base`.
+    #[must_use]
+    pub fn before(&self, base: &str) -> Self {
+        Self { base: base.to_owned(), ..self.clone() }
+    }
+
     /// The same caller on connections of its own.
     #[must_use]
     pub fn reconnected(&self) -> Self {
@@ -113,6 +119,12 @@ impl Client {
     /// POST with a JSON body.
     pub async fn post(&self, path: &str, body: &Value) -> Answer {
         self.call("POST", path).json(body).send().await
+    }
+
+    /// POST with a JSON body under an `Idempotency-Key`.
+    #[must_use]
+    pub fn keyed(&self, path: &str, key: &str, body: &Value) -> Call {
+        self.call("POST", path).header("idempotency-key", key).json(body)
     }
 
     /// Registers a shipment, and returns its number once a GET finds it.

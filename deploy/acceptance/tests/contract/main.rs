@@ -6,6 +6,7 @@ mod batch;
 mod carriers;
 mod events;
 mod field;
+mod idempotency;
 mod journey;
 mod lists;
 mod log;
@@ -101,6 +102,13 @@ promises! {
             a_carrier_s_own_words_become_a_history_and_what_is_unknown_is_listed,
             a_bad_scan_and_an_unknown_carrier_are_refused_by_name,
             operators_see_the_carriers_and_nobody_else_does,
+        }
+        idempotency {
+            a_registration_that_is_sent_again_is_made_once_whoever_answers,
+            of_many_who_send_at_once_one_registers,
+            a_batch_that_is_sent_again_gets_its_first_answer,
+            a_key_belongs_to_one_request_of_one_caller_on_one_route,
+            a_bad_key_is_refused_and_a_refused_request_takes_none,
         }
         lists {
             each_filter_leaves_what_it_names,

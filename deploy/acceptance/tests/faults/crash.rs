@@ -1,7 +1,13 @@
 //! Programs that end under load, in good order and not.
 
+use std::time::Duration;
+
+use acceptance::client::{Client, text};
 use acceptance::platform::Platform;
+use acceptance::sample::parcel;
 use acceptance::servers::Servers;
+use acceptance::wait;
+use futures::future::join_all;
 
 use crate::{SOME, hold_to_account, traffic, troubles};
 
@@ -41,6 +47,78 @@ async fn what_was_answered_before_a_crash_is_there_after_a_restart() {
     let posters = traffic.end().await;
     assert!(troubles(&posters).1 > 0, "nobody was there for a while");
     hold_to_account(&platform, &posters, &[]).await;
+}
+
+/// Callers that register at the same time, and how many parcels each of them has.
+const REGISTRARS: usize = 8;
+const PARCELS: usize = 12;
+/// Longest time until a registration is answered: after a crash its key is left alone for 20 s, and the next attempt may crash too.
+const REGISTERED: Duration = Duration::from_secs(120);
+
+/// Registers a parcel under `key`, before one edge after the other from number `turn` on, until somebody answers for it. Returns its
+/// number, and whether an attempt was cut off behind the taking of the key: only then is anybody told that it is in use.
+async fn register(edges: &[Client], mut turn: usize, key: &str) -> (String, bool) {
+    let mut cut_off = false;
+    let sent = async || {
+        turn += 1;
+        let answer = edges[turn % edges.len()].keyed("/shipments", key, &parcel()).try_send().await.ok()?;
+        cut_off |= answer.status == 409;
+        match answer.status {
+            201 | 202 => Some(text(&answer.body, "tracking_number")),
+            409 | 503 => None,
+            _ => panic!("{key}: {} {}", answer.status, answer.text),
+        }
+    };
+    let (number, _) = wait::until(&format!("an answer for {key}"), REGISTERED, sent).await;
+    (number, cut_off)
+}
+
+/// How many shipments the caller sees.
+async fn registered(client: &Client) -> u64 {
+    let listed = client.get("/shipments?limit=1").await.with_status(200);
+    listed["pagination"]["total"].as_u64().expect("a number")
+}
+
+#[tokio::test]
+async fn a_registration_under_a_key_is_made_once_whichever_edge_dies_meanwhile() {
+    let name = "a_registration_under_a_key_is_made_once_whichever_edge_dies_meanwhile";
+    let Some(servers) = Servers::given(name) else { return };
+    let mut platform = Platform::pair(&servers, 2, 1).await;
+    let ana = platform.a_client().await;
+    let edges: Vec<_> = platform.edges.iter().map(|edge| ana.before(&edge.url)).collect();
+    let registrars = (0..REGISTRARS).map(async |registrar| {
+        let mut numbers = Vec::new();
+        for parcel in 0..PARCELS {
+            numbers.push(register(&edges, registrar + parcel, &format!("parcel-{registrar}-{parcel}")).await);
+        }
+        numbers
+    });
+    // Each edge dies twice, in the middle of the work; the other one goes on.
+    let deaths = async {
+        for (turn, goal) in [10, 30, 50, 70].into_iter().enumerate() {
+            let (dies, lives) = (turn % 2, &edges[(turn + 1) % 2]);
+            let reached = async || (registered(lives).await >= goal).then_some(());
+            wait::until(&format!("{goal} parcels"), REGISTERED, reached).await;
+            platform.edges[dies].program.kill();
+            platform.edges[dies].program.start_again();
+            platform.edges[dies].ready().await;
+        }
+    };
+    let (registered_by, ()) = futures::join!(join_all(registrars), deaths);
+    let (mut numbers, cut_off): (Vec<_>, Vec<_>) = registered_by.into_iter().flatten().unzip();
+    assert!(cut_off.contains(&true), "no edge died in the middle of a registration");
+    numbers.sort();
+    numbers.dedup();
+    assert_eq!(numbers.len(), REGISTRARS * PARCELS, "each has a shipment of its own");
+    let all_shown = async || {
+        let total = registered(&edges[0]).await;
+        assert!(total <= numbers.len() as u64, "{total} shipments for {} keys", numbers.len());
+        (total == numbers.len() as u64).then_some(())
+    };
+    wait::until("each of them is shown", REGISTERED, all_shown).await;
+    for number in &numbers {
+        assert_eq!(ana.shipment(number).await["version"], 1);
+    }
 }
 
 async fn come_back(platform: &mut Platform) {

@@ -34,6 +34,7 @@ async fn survive(rounds: &[u64], end: impl AsyncFn(Rastro, &Path)) {
         acknowledged: watch::Sender::new(0),
         finishing: AtomicBool::new(false),
         repeated: AtomicU64::new(0),
+        parcels: AtomicU64::new(0),
     });
     let workers: Vec<_> = (0..WORKERS).map(|worker| tokio::spawn(site.clone().work(worker))).collect();
     let mut acknowledged = site.acknowledged.subscribe();
@@ -54,6 +55,8 @@ async fn survive(rounds: &[u64], end: impl AsyncFn(Rastro, &Path)) {
     for parcel in &parcels {
         check(&site, parcel).await;
     }
+    let shipments = site.get("/shipments?limit=1").await["pagination"]["total"].clone();
+    assert_eq!(shipments, site.parcels.load(Ordering::Relaxed), "one for each key, however often it was sent");
     let (repeated, events) = (site.repeated.load(Ordering::Relaxed), parcels.iter().map(|parcel| parcel.events.len()));
     eprintln!("{} parcels, {} events, {repeated} requests sent again", parcels.len(), events.sum::<usize>());
     assert!(repeated > 0, "the program was never away while somebody posted");
@@ -91,6 +94,25 @@ async fn check(site: &Site, parcel: &Parcel) {
 async fn what_was_acknowledged_survives_kill_9_at_any_time() {
     let kill = async |rastro: Rastro, _: &Path| rastro.kill();
     survive(&[1, 40, 333, 90, 7, 250], kill).await;
+}
+
+#[tokio::test]
+async fn an_answer_under_a_key_is_given_again_after_kill_9() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let client = Client::builder().timeout(ANSWER).build().expect("a client");
+    let rastro = Rastro::start(directory.path());
+    let token = log_in(&client, &rastro.address).await;
+    let register = async |rastro: &Rastro| {
+        let request = client.post(format!("{}/shipments", rastro.address)).bearer_auth(&token);
+        let answer = request.header("idempotency-key", "one").json(&worker::parcel()).send().await.expect("answered");
+        let replayed = answer.headers().get("idempotent-replayed").map(|value| value == "true");
+        (answer.status(), replayed, answer.text().await.expect("text"))
+    };
+    let (status, replayed, text) = register(&rastro).await;
+    assert_eq!((status.as_u16(), replayed), (201, None), "{text}");
+    rastro.kill();
+    let rastro = Rastro::start(directory.path());
+    assert_eq!(register(&rastro).await, (status, Some(true), text));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -21,6 +21,8 @@ pub(crate) struct Site {
     pub(crate) finishing: AtomicBool,
     /// How many requests had to be sent again.
     pub(crate) repeated: AtomicU64,
+    /// How many parcels somebody began to register, each under a key of its own.
+    pub(crate) parcels: AtomicU64,
 }
 
 /// A parcel with all that was acknowledged about it, in order.
@@ -88,19 +90,24 @@ impl Site {
 
     /// A new parcel: its number and when it was created.
     async fn register(&self) -> (String, String) {
-        let body = json!({"client_id": "client_001", "origin_address": "a", "origin_lat": 1, "origin_lng": 1,
-            "destination_address": "b", "destination_lat": 1, "destination_lng": 1, "weight_kg": 1, "length_cm": 1,
-            "width_cm": 1, "height_cm": 1, "content_description": "c"});
-        let answer = self.post("/shipments", &body).await;
+        let key = format!("parcel-{}", self.parcels.fetch_add(1, Ordering::Relaxed));
+        let answer = self.post_under("/shipments", Some(&key), &parcel()).await;
         (text(&answer["tracking_number"]), text(&answer["created_at"]))
     }
 
-    /// Posts until it is acknowledged.
     async fn post(&self, path: &str, body: &Value) -> Value {
+        self.post_under(path, None, body).await
+    }
+
+    /// Posts until it is acknowledged.
+    async fn post_under(&self, path: &str, key: Option<&str>, body: &Value) -> Value {
         loop {
             let mut address = self.address.clone();
             let at = address.wait_for(Option::is_some).await.expect("the test is there").clone().unwrap_or_default();
-            let request = self.client.post(format!("{at}{path}")).bearer_auth(&self.token).json(body);
+            let mut request = self.client.post(format!("{at}{path}")).bearer_auth(&self.token).json(body);
+            if let Some(key) = key {
+                request = request.header("idempotency-key", key);
+            }
             let answer = match request.send().await {
                 Ok(response) => Some((response.status(), response.json::<Value>().await)),
                 Err(error) => {
@@ -142,6 +149,13 @@ impl Site {
         let response = request.json(&last).send().await.expect("answered");
         assert_eq!(response.status(), StatusCode::OK, "the processor has not caught up within 30 s");
     }
+}
+
+/// A registration.
+pub(crate) fn parcel() -> Value {
+    json!({"client_id": "client_001", "origin_address": "a", "origin_lat": 1, "origin_lng": 1,
+        "destination_address": "b", "destination_lat": 1, "destination_lng": 1, "weight_kg": 1, "length_cm": 1,
+        "width_cm": 1, "height_cm": 1, "content_description": "c"})
 }
 
 /// Event number `step` of a parcel: a millisecond after the one before it, and with an id of its own, because the key without

@@ -235,6 +235,18 @@ mod tests {
         assert_eq!(fields, ["carrier.code", "carrier.carrier", "carrier.time", "carrier.zone"]);
     }
 
+    /// The edge names an event by the coordinates as it read them, the processor by those that it reads in the record.
+    #[test]
+    fn coordinates_come_back_to_the_last_bit() {
+        for lat in [8.223242202137703e-08, 19.432607999999997, -1.7976931348623157e-9] {
+            let Event::Reported(mut reported) = reported() else { panic!("a report") };
+            reported.body.location = Some(super::super::event::Location { lat, lng: -lat });
+            let event = Event::Reported(reported);
+            let read = decode(&stored(encode(&event, None))).expect("our own record");
+            assert_eq!(read.event_id(), event.event_id(), "{lat:e}");
+        }
+    }
+
     #[test]
     fn poison_is_named() {
         let good = stored(encode(&reported(), None));

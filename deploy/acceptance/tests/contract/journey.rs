@@ -135,7 +135,7 @@ pub(crate) async fn an_event_that_comes_late_is_applied_when_the_whitelist_allow
     let times: Vec<_> =
         shipment["status_history"].as_array().expect("a history").iter().map(|entry| &entry["timestamp"]).collect();
     assert_eq!(times[..2], [&json!(at(100)), &json!(at(500))], "the history keeps both times, in their order");
-    assert_eq!(shipment["last_scan"]["status"], "created", "the newest by its own time");
+    assert_eq!(shipment["last_scan"]["status"], "picked_up", "the newest report by its own time");
 }
 
 pub(crate) async fn a_parcel_may_be_cancelled_until_it_is_in_transit(platform: &Platform) {

@@ -45,7 +45,7 @@ pub(crate) async fn each_filter_leaves_what_it_names(platform: &Platform) {
     let shown = &page["data"][0];
     assert_eq!((&shown["current_status"], &shown["client_id"]), (&json!("picked_up"), &json!(ana.client_id())));
     assert_eq!(shown["status_history"], Value::Null, "a list is without histories");
-    assert_eq!(shown["last_scan"]["status"], "created");
+    assert_eq!(shown["last_scan"]["status"], "picked_up", "{shown}");
 }
 
 pub(crate) async fn pages_by_offset_show_everything_once(platform: &Platform) {

@@ -92,6 +92,18 @@ pub(crate) fn may_know_status(row: &EventRow, caller: &Caller) -> bool {
     caller.role != shared::user_store::Role::Client || caller.may_see(row.shipment_client_id.as_deref())
 }
 
+/// The client that the sender of `row` belongs to.
+pub(crate) fn sender(row: &EventRow) -> Option<&str> {
+    row.reporter.as_ref().and_then(|reporter| reporter.client_id.as_deref())
+}
+
+/// Whether `caller` may be told what was reported. Once it is in the history, whoever reads the shipment sees it. What another client
+/// said about the shipment and was refused is that client's: its shipment's owner learns that it was refused.
+pub(crate) fn may_know_report(row: &EventRow, caller: &Caller) -> bool {
+    let entered = matches!(row.outcome, Outcome::Applied | Outcome::Recorded);
+    entered || sender(row).is_none_or(|client| caller.may_see(Some(client)))
+}
+
 /// The answer to an event that was judged and not applied.
 pub(crate) fn refusal(row: &EventRow, caller: &Caller) -> Problem {
     let reason = row.outcome_reason.unwrap_or(RejectReason::InvalidTransition);

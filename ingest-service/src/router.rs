@@ -105,11 +105,12 @@ fn routes() -> Router<Edge> {
         ("/readyz", get(health::ready)),
         ("/metrics", get(metrics::show)),
     ];
-    let api: [(&str, MethodRouter<Edge>); 11] = [
+    let api: [(&str, MethodRouter<Edge>); 12] = [
         ("/auth/login", post(authenticate::log_in)),
         ("/auth/users", get(authenticate::list_users).post(authenticate::add_user)),
         ("/shipments", get(query::list_shipments).post(once::<Registration>)),
         ("/shipments/{tracking_number}", get(query::get_shipment)),
+        ("/shipments/{tracking_number}/events", get(query::list_shipment_events)),
         ("/events", post(publish::post_event)),
         ("/events/batch", post(once::<Batch>)),
         ("/events/{event_id}", get(query::get_event)),

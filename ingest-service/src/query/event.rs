@@ -87,8 +87,7 @@ async fn find(edge: &Edge, id: EventId) -> Result<Search, Problem> {
 
 /// An admin, the sender's client and the shipment's client.
 fn may_read(row: &EventRow, caller: &Caller) -> bool {
-    let sender = row.reporter.as_ref().and_then(|reporter| reporter.client_id.as_deref());
-    caller.may_see(row.shipment_client_id.as_deref()) || caller.may_see(sender)
+    caller.may_see(row.shipment_client_id.as_deref()) || caller.may_see(outcome::sender(row))
 }
 
 async fn may_read_queued(edge: &Edge, id: EventId, caller: &Caller) -> Result<bool, Problem> {
@@ -101,18 +100,19 @@ async fn may_read_queued(edge: &Edge, id: EventId, caller: &Caller) -> Result<bo
 
 impl<'a> Found<'a> {
     fn decided(row: &'a EventRow, caller: &Caller) -> Self {
+        let may_know_report = outcome::may_know_report(row, caller);
         Self {
             event_id: row.event_id,
             tracking_number: row.event_id.tracking_number,
             outcome: row.outcome.as_str(),
             reason: row.outcome_reason,
             from: row.from.filter(|_| outcome::may_know_status(row, caller)),
-            to: row.to,
-            timestamp: Some(row.report.timestamp),
+            to: row.to.filter(|_| may_know_report),
+            timestamp: Some(row.report.timestamp).filter(|_| may_know_report),
             recorded_at: Some(row.recorded_at),
             partition: Some(row.position.partition),
             offset: Some(row.position.log.offset),
-            carrier: row.report.carrier.as_deref(),
+            carrier: row.report.carrier.as_deref().filter(|_| may_know_report),
         }
     }
 

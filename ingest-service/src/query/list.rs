@@ -1,7 +1,7 @@
 //! `GET /shipments`: filters, and pages by offset or by cursor.
 
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 use serde::Serialize;
 use shared::shipment::{FieldError, ServiceType, Status, Timestamp, limits};
@@ -9,6 +9,7 @@ use shared::shipment_store::{ListFilter, PageStart, StoredShipment};
 use shared::user_store::Role;
 
 use super::cursor;
+use super::page::{self, Read};
 use super::view::Summary;
 use crate::authenticate::Caller;
 use crate::authorize::Action;
@@ -16,10 +17,6 @@ use crate::error::Problem;
 use crate::request::{self, Parameters};
 use crate::router::Edge;
 
-/// Shipments on a page when the caller does not say (contract section 4).
-const DEFAULT_LIMIT: u32 = 10;
-/// Most shipments on a page (contract section 4).
-const MOST: u32 = 100;
 /// Farthest offset: the store walks over what it skips. A cursor costs the same on every page.
 const FARTHEST_OFFSET: u64 = 100_000;
 /// Longest prefix of a tracking number, in characters.
@@ -53,46 +50,54 @@ struct Asked {
 pub(crate) async fn list_shipments(
     State(edge): State<Edge>,
     caller: Caller,
+    uri: Uri,
     Parameters(parameters): Parameters,
 ) -> Result<Response, Problem> {
     caller.require(Action::ReadShipments)?;
-    let Asked { filter, start, limit } = Asked::read(parameters, &caller).map_err(Problem::invalid)?;
+    let asked = Asked::read(&parameters, &caller).map_err(Problem::invalid)?;
+    list(&edge, asked).await.map(|(mut response, next)| {
+        page::link_next(&mut response, &uri, &parameters, next.as_deref());
+        response
+    })
+}
+
+/// The page, and the cursor of the next one.
+async fn list(edge: &Edge, Asked { filter, start, limit }: Asked) -> Result<(Response, Option<String>), Problem> {
     let page = edge.ports.store.list(&filter, start, limit).await?;
     let behind = |last: &StoredShipment| cursor::after(&filter, last.created.created_at, last.created.tracking_number);
+    let next_cursor = page.shipments.last().filter(|_| page.has_next).map(behind);
     let pagination = Pagination {
         total: page.total,
         limit,
         offset: if let PageStart::Offset(offset) = start { Some(offset) } else { None },
         has_next: page.has_next,
-        next_cursor: page.shipments.last().filter(|_| page.has_next).map(behind),
+        next_cursor: next_cursor.clone(),
     };
     let data = page.shipments.iter().map(Summary::of).collect();
-    Ok(request::answer(StatusCode::OK, &Listed { data, pagination }))
+    Ok((request::answer(StatusCode::OK, &Listed { data, pagination }), next_cursor))
 }
 
 impl Asked {
     /// Reads the query string; a parameter that nobody knows is refused, because a misspelled filter would list too much.
-    fn read(parameters: Vec<(String, String)>, caller: &Caller) -> Result<Self, Vec<FieldError>> {
+    fn read(parameters: &page::Parameters, caller: &Caller) -> Result<Self, Vec<FieldError>> {
         let (mut filter, mut errors, mut seen) = (ListFilter::default(), Vec::new(), Vec::new());
-        let (mut limit, mut offset, mut after) = (DEFAULT_LIMIT, None, None);
+        let (mut limit, mut offset, mut after) = (page::DEFAULT_LIMIT, None, None);
         for (name, value) in parameters {
             if value.is_empty() {
                 continue;
             }
             let read = match name.as_str() {
                 _ if seen.contains(&name) => Err(("not_allowed", "stands there twice".to_owned())),
-                "status" => word(&value, Status::from_word, Status::ALL, Status::as_str)
+                "status" => word(value, Status::from_word, Status::ALL, Status::as_str)
                     .map(|status| filter.status = Some(status)),
-                "service_type" => word(&value, ServiceType::from_word, ServiceType::ALL, ServiceType::as_str)
+                "service_type" => word(value, ServiceType::from_word, ServiceType::ALL, ServiceType::as_str)
                     .map(|service| filter.service_type = Some(service)),
-                "client_id" => client(&value).map(|client| filter.client_id = Some(client)),
-                "search" => prefix(&value).map(|prefix| filter.prefix = Some(prefix)),
-                "created_from" => time(&value).map(|time| filter.created_from = Some(time)),
-                "created_to" => time(&value).map(|time| filter.created_to = Some(time)),
-                "limit" => {
-                    number(&value, 1..=u64::MAX).map(|number| limit = u32::try_from(number).unwrap_or(MOST).min(MOST))
-                }
-                "offset" => number(&value, 0..=FARTHEST_OFFSET).map(|number| offset = Some(number)),
+                "client_id" => client(value).map(|client| filter.client_id = Some(client)),
+                "search" => prefix(value).map(|prefix| filter.prefix = Some(prefix)),
+                "created_from" => time(value).map(|time| filter.created_from = Some(time)),
+                "created_to" => time(value).map(|time| filter.created_to = Some(time)),
+                "limit" => page::limit(value).map(|number| limit = number),
+                "offset" => page::number(value, 0..=FARTHEST_OFFSET).map(|number| offset = Some(number)),
                 "cursor" => {
                     after = Some(value);
                     Ok(())
@@ -112,7 +117,7 @@ impl Asked {
         }
         let start = match after {
             None => Some(PageStart::Offset(offset.unwrap_or(0))),
-            Some(text) => cursor::read(&text, &filter),
+            Some(text) => cursor::read(text, &filter),
         };
         if start.is_none() && errors.is_empty() {
             let message =
@@ -125,8 +130,6 @@ impl Asked {
         }
     }
 }
-
-type Read<T> = Result<T, (&'static str, String)>;
 
 fn word<T: Copy>(text: &str, known: fn(&str) -> Option<T>, all: &[T], name: fn(T) -> &'static str) -> Read<T> {
     known(text).ok_or_else(|| {
@@ -157,19 +160,6 @@ fn time(text: &str) -> Read<Timestamp> {
     Timestamp::parse(&text).map_err(|_| ("malformed", message.to_owned()))
 }
 
-fn number(text: &str, range: std::ops::RangeInclusive<u64>) -> Read<u64> {
-    let message = || match *range.end() {
-        u64::MAX => format!("must be a whole number of at least {}", range.start()),
-        end => format!("must be a whole number from {} to {end}; beyond, use cursor", range.start()),
-    };
-    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(("malformed", message()));
-    }
-    // Only digits, so what does not fit is larger than any bound.
-    let number = text.parse().unwrap_or(u64::MAX);
-    if range.contains(&number) { Ok(number) } else { Err(("out_of_range", message())) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -177,21 +167,8 @@ mod tests {
     fn read(role: Role, parameters: &[(&str, &str)]) -> Result<Asked, Vec<(String, &'static str)>> {
         let own = |&(name, value): &(&str, &str)| (name.to_owned(), value.to_owned());
         let caller = Caller { sub: "someone".to_owned(), role, client_id: Some("c1".to_owned()) };
-        Asked::read(parameters.iter().map(own).collect(), &caller)
+        Asked::read(&parameters.iter().map(own).collect::<Vec<_>>(), &caller)
             .map_err(|errors| errors.into_iter().map(|error| (error.field, error.code)).collect())
-    }
-
-    #[test]
-    fn a_limit_above_the_bound_becomes_the_bound_and_a_bad_one_is_refused() {
-        let limit = |text| read(Role::Admin, &[("limit", text)]).map(|asked| asked.limit);
-        assert_eq!(limit("7"), Ok(7));
-        for large in ["100", "101", "5000000000", "99999999999999999999999"] {
-            assert_eq!(limit(large), Ok(100), "{large}");
-        }
-        for bad in ["0", "-1", "ten", "1.5", " 1"] {
-            assert!(limit(bad).is_err(), "{bad}");
-        }
-        assert_eq!(read(Role::Admin, &[]).map(|asked| asked.limit), Ok(DEFAULT_LIMIT));
     }
 
     #[test]

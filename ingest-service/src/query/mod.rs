@@ -4,9 +4,12 @@
 mod cursor;
 mod event;
 mod list;
+mod page;
 mod shipment;
+mod shipment_events;
 mod view;
 
 pub(crate) use event::get_event;
 pub(crate) use list::list_shipments;
 pub(crate) use shipment::get_shipment;
+pub(crate) use shipment_events::list_shipment_events;

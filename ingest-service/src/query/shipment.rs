@@ -4,6 +4,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use shared::shipment::TrackingNumber;
+use shared::shipment_store::StoredShipment;
 
 use super::view::Whole;
 use crate::authenticate::Caller;
@@ -16,16 +17,31 @@ use crate::router::Edge;
 pub(crate) async fn get_shipment(
     State(edge): State<Edge>,
     caller: Caller,
-    PathPart(number): PathPart,
+    PathPart(text): PathPart,
 ) -> Result<Response, Problem> {
     caller.require(Action::ReadShipments)?;
-    let number: TrackingNumber =
-        number.parse().map_err(|error| Problem::field("tracking_number", "malformed", format!("{error}")))?;
+    let shipment = readable(&edge, number(&text)?, &caller).await?;
+    Ok(request::answer(StatusCode::OK, &Whole::of(&shipment)))
+}
+
+/// The tracking number in a path.
+///
+/// # Errors
+/// 400: it is none.
+pub(super) fn number(text: &str) -> Result<TrackingNumber, Problem> {
+    text.parse().map_err(|error| Problem::field("tracking_number", "malformed", format!("{error}")))
+}
+
+/// The shipment `number`, when `caller` may read it.
+///
+/// # Errors
+/// 404: there is none. 403: it is another client's.
+pub(super) async fn readable(edge: &Edge, number: TrackingNumber, caller: &Caller) -> Result<StoredShipment, Problem> {
     let Some(shipment) = edge.ports.store.shipment(number).await? else {
         return Err(Problem::new(Code::NotFound, "There is no shipment with this tracking number"));
     };
     if !caller.may_see(Some(shipment.created.client_id())) {
         return Err(Problem::new(Code::Forbidden, "The shipment belongs to another client"));
     }
-    Ok(request::answer(StatusCode::OK, &Whole::of(&shipment)))
+    Ok(shipment)
 }

@@ -10,6 +10,7 @@ mod events;
 mod idempotency;
 mod operations;
 mod queries;
+mod shipment_events;
 mod shutdown;
 mod tenants;
 mod waiting;

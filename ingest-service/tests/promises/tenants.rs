@@ -13,12 +13,14 @@ async fn each_role_gets_from_each_route_what_the_contract_says() {
     world.process().await;
     let (shipment, event) = (format!("/shipments/{number}"), posted.header("location").expect("a location").to_owned());
     // Columns: admin, own client, other client, source.
-    let reads: [(&str, [u16; 4]); 5] = [
+    let reads: [(&str, [u16; 4]); 7] = [
         (&shipment, [200, 200, 403, 403]),
+        (&format!("{shipment}/events"), [200, 200, 403, 403]),
         ("/shipments", [200, 200, 200, 403]),
         (&event, [200, 200, 404, 403]),
         ("/auth/users", [200, 403, 403, 403]),
         ("/shipments/99M-ZZZZZZZZ", [404, 404, 404, 403]),
+        ("/shipments/99M-ZZZZZZZZ/events", [404, 404, 404, 403]),
     ];
     for (path, expected) in reads {
         for (user, expected) in [ADMIN, CLIENT, OTHER_CLIENT, DRIVER].into_iter().zip(expected) {
@@ -71,5 +73,17 @@ async fn what_a_client_sent_about_a_foreign_shipment_tells_nothing_about_it() {
     let decided = world.get(OTHER_CLIENT, &path).await;
     assert_eq!((&decided.json()["outcome"], &decided.json()["reason"]), (&json!("rejected"), &json!("FORBIDDEN")));
     assert_eq!(decided.json()["from"], Value::Null, "the sender sees its event, and not where the shipment stands");
-    assert_eq!(world.get(CLIENT, &path).await.json()["from"], "created", "whose shipment it is sees both");
+    assert_eq!(
+        (&decided.json()["to"], &decided.json()["timestamp"]),
+        (&json!("picked_up"), &json!("2025-06-15T12:00:00Z"))
+    );
+    let seen = world.get(CLIENT, &path).await.json();
+    assert_eq!(
+        (&seen["reason"], &seen["from"]),
+        (&json!("FORBIDDEN"), &json!("created")),
+        "whose shipment it is sees that"
+    );
+    assert_eq!((&seen["to"], &seen["timestamp"]), (&Value::Null, &Value::Null), "and not what the other one reported");
+    let whole = world.get(ADMIN, &path).await.json();
+    assert_eq!((&whole["from"], &whole["to"]), (&json!("created"), &json!("picked_up")));
 }

@@ -162,7 +162,14 @@ impl World {
     }
 
     pub(crate) async fn get(&self, user: &str, path: &str) -> Answer {
-        let request = Request::get(path).header(header::AUTHORIZATION, self.bearer(user).await);
+        self.get_with(user, path, &[]).await
+    }
+
+    pub(crate) async fn get_with(&self, user: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
+        let mut request = Request::get(path).header(header::AUTHORIZATION, self.bearer(user).await);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
         self.send(request.body(Body::empty()).expect("well-formed")).await
     }
 
@@ -291,7 +298,7 @@ async fn process(log: &MemoryLog, store: &MemoryStore, window: &MemoryWindow) {
             outcome_reason: judged.reason,
             from: judged.from,
             to: judged.to,
-            late: false,
+            late: judged.late,
             report: event.report.clone(),
             recorded_at: event.recorded_at,
             reporter: event.reporter.clone(),

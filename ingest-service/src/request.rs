@@ -251,7 +251,16 @@ pub(crate) async fn bytes(request: Request, limit: usize) -> Result<Bytes, Probl
 
 /// An answer of JSON.
 pub(crate) fn answer(status: StatusCode, body: &impl serde::Serialize) -> Response {
-    let json = serde_json::to_vec(body).expect("our own answers are JSON");
+    answer_encoded(status, encoded(body))
+}
+
+/// The JSON of a body of ours.
+pub(crate) fn encoded(body: &impl serde::Serialize) -> Vec<u8> {
+    serde_json::to_vec(body).expect("our own answers are JSON")
+}
+
+/// An answer of what [`encoded`] gave.
+pub(crate) fn answer_encoded(status: StatusCode, json: Vec<u8>) -> Response {
     (status, [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], json).into_response()
 }
 

@@ -1,6 +1,7 @@
 //! What callers read: out of the store, which is a projection of the log, and for an event that it does not know out of how far
 //! the processor has come.
 
+mod conditional;
 mod cursor;
 mod event;
 mod list;

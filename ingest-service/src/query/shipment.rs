@@ -1,11 +1,12 @@
 //! `GET /shipments/{tracking_number}`.
 
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::HeaderMap;
 use axum::response::Response;
 use shared::shipment::TrackingNumber;
 use shared::shipment_store::StoredShipment;
 
+use super::conditional;
 use super::view::Whole;
 use crate::authenticate::Caller;
 use crate::authorize::Action;
@@ -17,11 +18,13 @@ use crate::router::Edge;
 pub(crate) async fn get_shipment(
     State(edge): State<Edge>,
     caller: Caller,
+    headers: HeaderMap,
     PathPart(text): PathPart,
 ) -> Result<Response, Problem> {
     caller.require(Action::ReadShipments)?;
     let shipment = readable(&edge, number(&text)?, &caller).await?;
-    Ok(request::answer(StatusCode::OK, &Whole::of(&shipment)))
+    let (version, updated_at) = (shipment.state.version, shipment.state.updated_at);
+    Ok(conditional::answer(&headers, version, updated_at, request::encoded(&Whole::of(&shipment))))
 }
 
 /// The tracking number in a path.

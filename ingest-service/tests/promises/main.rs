@@ -4,6 +4,7 @@ mod accounts;
 mod batches;
 mod carriers;
 mod cut_off;
+mod conditional;
 mod durability;
 mod errors;
 mod events;

@@ -29,6 +29,7 @@ mod rest_of_body;
 mod router;
 mod seed;
 mod serve;
+mod tracking_position;
 mod validate;
 
 use std::sync::Arc;

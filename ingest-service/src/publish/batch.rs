@@ -17,6 +17,7 @@ use crate::error::{Code, FIELD_ERRORS, Problem};
 use crate::idempotent::{Answer, Posted, Work};
 use crate::request;
 use crate::router::Edge;
+use crate::tracking_position;
 use crate::validate::{self, BatchItem, Understood};
 
 #[derive(Serialize)]
@@ -140,7 +141,7 @@ impl Batch {
             refused => {
                 valid.fresh(&decided).take(positions.len()).for_each(|index| valid.count(edge, index, now));
                 let results = Results::new(received, valid, &decided, positions.len(), refused.as_ref(), invalid);
-                let response = request::answer(StatusCode::ACCEPTED, &results);
+                let response = tracking_position::tell(request::answer(StatusCode::ACCEPTED, &results), &positions);
                 Ok(if refused.is_some() { Answer::Partial(response) } else { Answer::Final(response) })
             }
         }

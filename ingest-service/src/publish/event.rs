@@ -17,6 +17,7 @@ use crate::outcome::{self, Verdict};
 use crate::prefer::Wait;
 use crate::request::{self, BODY_BYTES, Trace};
 use crate::router::Edge;
+use crate::tracking_position;
 use crate::validate::{self, Understood};
 
 /// The answer to an event that was accepted.
@@ -73,13 +74,14 @@ pub(super) async fn accept(
     if let (Event::Reported(reported), Some(mapped)) = (&event, &mapped) {
         scan::count(edge, &reported.body, mapped, now);
     }
-    match wait {
-        None => Ok(answer(id, &Verdict::Queued, None, mapped)),
+    let answered = match wait {
+        None => answer(id, &Verdict::Queued, None, mapped),
         Some(granted) => match outcome::wait_for(edge, id, position, granted.duration()).await {
-            Verdict::Refused(row) => Err(outcome::refusal(&row, caller)),
-            verdict => Ok(answer(id, &verdict, wait, mapped)),
+            Verdict::Refused(row) => return Err(outcome::refusal(&row, caller)),
+            verdict => answer(id, &verdict, wait, mapped),
         },
-    }
+    };
+    Ok(tracking_position::tell(answered, &[position]))
 }
 
 /// 200 for an outcome that was waited for and is known, else 202.

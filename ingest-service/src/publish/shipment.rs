@@ -17,7 +17,7 @@ use crate::idempotent::{Answer, Posted, Work};
 use crate::outcome::LOOK_EVERY;
 use crate::request;
 use crate::router::Edge;
-use crate::validate;
+use crate::{tracking_position, validate};
 
 /// How long a registration waits for its number. Numbers are leased in blocks, so it waits only when a block is used up and the database
 /// that gives out the next one is slow or away.
@@ -87,7 +87,8 @@ impl Work for Registration {
             estimated_delivery: created.estimated_delivery,
         };
         let path = location(format!("/shipments/{}", created.tracking_number));
-        Ok(Answer::Final(([(header::LOCATION, path)], request::answer(status, &body)).into_response()))
+        let response = ([(header::LOCATION, path)], request::answer(status, &body)).into_response();
+        Ok(Answer::Final(tracking_position::tell(response, &positions)))
     }
 }
 

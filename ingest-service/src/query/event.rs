@@ -17,6 +17,7 @@ use crate::error::{Code, Problem};
 use crate::outcome;
 use crate::request::{self, PathPart};
 use crate::router::Edge;
+use crate::tracking_position::{Awaited, Shows};
 
 /// How long the processor is given to catch up with the log as it was when we were asked, before an unknown event counts as queued.
 const CATCH_UP: Duration = Duration::from_millis(250);
@@ -42,14 +43,20 @@ struct Found<'a> {
 pub(crate) async fn get_event(
     State(edge): State<Edge>,
     caller: Caller,
+    awaited: Awaited,
     PathPart(id): PathPart,
 ) -> Result<Response, Problem> {
     caller.require(Action::ReadEvents)?;
     let id: EventId = id.parse().map_err(|error| Problem::field("event_id", "malformed", format!("{error}")))?;
-    let search = find(&edge, id).await?;
+    let seen = awaited.wait(&edge, Shows::Event(id)).await;
+    Ok(seen.mark(show(&edge, id, &caller).await))
+}
+
+async fn show(edge: &Edge, id: EventId, caller: &Caller) -> Result<Response, Problem> {
+    let search = find(edge, id).await?;
     let found = match &search {
-        Search::Decided(row) if may_read(row, &caller) => Some(Found::decided(row, &caller)),
-        Search::Queued if may_read_queued(&edge, id, &caller).await? => Some(Found::queued(id)),
+        Search::Decided(row) if may_read(row, caller) => Some(Found::decided(row, caller)),
+        Search::Queued if may_read_queued(edge, id, caller).await? => Some(Found::queued(id)),
         // Not the caller's: the same answer as for an event that is not there, so that nothing can be learnt of it.
         Search::Decided(_) | Search::Queued | Search::Unknown => None,
     };

@@ -16,6 +16,7 @@ use crate::authorize::Action;
 use crate::error::Problem;
 use crate::request::{self, Parameters};
 use crate::router::Edge;
+use crate::tracking_position::{Awaited, Shows};
 
 /// Farthest offset: the store walks over what it skips. A cursor costs the same on every page.
 const FARTHEST_OFFSET: u64 = 100_000;
@@ -50,15 +51,18 @@ struct Asked {
 pub(crate) async fn list_shipments(
     State(edge): State<Edge>,
     caller: Caller,
+    awaited: Awaited,
     uri: Uri,
     Parameters(parameters): Parameters,
 ) -> Result<Response, Problem> {
     caller.require(Action::ReadShipments)?;
     let asked = Asked::read(&parameters, &caller).map_err(Problem::invalid)?;
-    list(&edge, asked).await.map(|(mut response, next)| {
+    let seen = awaited.wait(&edge, Shows::Anything).await;
+    let answer = list(&edge, asked).await.map(|(mut response, next)| {
         page::link_next(&mut response, &uri, &parameters, next.as_deref());
         response
-    })
+    });
+    Ok(seen.mark(answer))
 }
 
 /// The page, and the cursor of the next one.

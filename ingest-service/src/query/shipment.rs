@@ -13,18 +13,26 @@ use crate::authorize::Action;
 use crate::error::{Code, Problem};
 use crate::request::{self, PathPart};
 use crate::router::Edge;
+use crate::tracking_position::{Awaited, Shows};
 
 /// `GET /shipments/{tracking_number}`.
 pub(crate) async fn get_shipment(
     State(edge): State<Edge>,
     caller: Caller,
+    awaited: Awaited,
     headers: HeaderMap,
     PathPart(text): PathPart,
 ) -> Result<Response, Problem> {
     caller.require(Action::ReadShipments)?;
-    let shipment = readable(&edge, number(&text)?, &caller).await?;
+    let number = number(&text)?;
+    let seen = awaited.wait(&edge, Shows::Shipment(number)).await;
+    Ok(seen.mark(show(&edge, number, &caller, &headers).await))
+}
+
+async fn show(edge: &Edge, number: TrackingNumber, caller: &Caller, headers: &HeaderMap) -> Result<Response, Problem> {
+    let shipment = readable(edge, number, caller).await?;
     let (version, updated_at) = (shipment.state.version, shipment.state.updated_at);
-    Ok(conditional::answer(&headers, version, updated_at, request::encoded(&Whole::of(&shipment))))
+    Ok(conditional::answer(headers, version, updated_at, request::encoded(&Whole::of(&shipment))))
 }
 
 /// The tracking number in a path.

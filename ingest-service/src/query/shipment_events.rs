@@ -18,6 +18,7 @@ use crate::error::Problem;
 use crate::outcome;
 use crate::request::{self, Parameters, PathPart};
 use crate::router::Edge;
+use crate::tracking_position::{Awaited, Shows};
 
 #[derive(Serialize)]
 struct Listed<'a> {
@@ -75,6 +76,7 @@ struct Entry<'a> {
 pub(crate) async fn list_shipment_events(
     State(edge): State<Edge>,
     caller: Caller,
+    awaited: Awaited,
     uri: Uri,
     PathPart(number): PathPart,
     Parameters(parameters): Parameters,
@@ -82,11 +84,13 @@ pub(crate) async fn list_shipment_events(
     caller.require(Action::ReadEvents)?;
     let number = shipment::number(&number)?;
     let asked = Asked::read(&parameters, number).map_err(Problem::invalid)?;
+    let seen = awaited.wait(&edge, Shows::Shipment(number)).await;
     let listed = list(&edge, &caller, number, asked).await;
-    listed.map(|(mut response, next)| {
+    let answer = listed.map(|(mut response, next)| {
         page::link_next(&mut response, &uri, &parameters, next.as_deref());
         response
-    })
+    });
+    Ok(seen.mark(answer))
 }
 
 /// The page, and the cursor of the next one.

@@ -3,8 +3,8 @@
 mod accounts;
 mod batches;
 mod carriers;
-mod cut_off;
 mod conditional;
+mod cut_off;
 mod durability;
 mod errors;
 mod events;
@@ -14,5 +14,6 @@ mod queries;
 mod shipment_events;
 mod shutdown;
 mod tenants;
+mod tracking_position;
 mod waiting;
 mod world;

@@ -5,7 +5,7 @@ use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 use serde::Serialize;
 use shared::shipment::{FieldError, ServiceType, Status, Timestamp, limits};
-use shared::shipment_store::{ListFilter, PageStart, StoredShipment};
+use shared::shipment_store::{ListFilter, PageStart};
 use shared::user_store::Role;
 
 use super::cursor;
@@ -32,9 +32,12 @@ struct Listed<'a> {
 #[derive(Serialize)]
 struct Pagination {
     total: u64,
+    /// Else there are at least so many.
+    total_is_exact: bool,
     limit: u32,
     /// `None` on a page that a cursor led to.
     offset: Option<u64>,
+    /// A page may be short, or empty, and have a next one.
     has_next: bool,
     next_cursor: Option<String>,
 }
@@ -68,13 +71,13 @@ pub(crate) async fn list_shipments(
 /// The page, and the cursor of the next one.
 async fn list(edge: &Edge, Asked { filter, start, limit }: Asked) -> Result<(Response, Option<String>), Problem> {
     let page = edge.ports.store.list(&filter, start, limit).await?;
-    let behind = |last: &StoredShipment| cursor::after(&filter, last.created.created_at, last.created.tracking_number);
-    let next_cursor = page.shipments.last().filter(|_| page.has_next).map(behind);
+    let next_cursor = page.next.map(|(created_at, number)| cursor::after(&filter, created_at, number));
     let pagination = Pagination {
-        total: page.total,
+        total: page.total.count,
+        total_is_exact: page.total.is_exact,
         limit,
         offset: if let PageStart::Offset(offset) = start { Some(offset) } else { None },
-        has_next: page.has_next,
+        has_next: next_cursor.is_some(),
         next_cursor: next_cursor.clone(),
     };
     let data = page.shipments.iter().map(Summary::of).collect();

@@ -1,7 +1,11 @@
 //! What callers read.
 
+use std::sync::Arc;
+
 use axum::http::StatusCode;
 use serde_json::{Value, json};
+use shared::shipment_store::memory::MemoryStore;
+use shared::shipment_store::{ListBounds, ShipmentWriter, StateWrite, StoredShipment};
 
 use crate::world::{ADMIN, Announce, CLIENT, DRIVER, OTHER_CLIENT, World, registration, report};
 
@@ -73,7 +77,7 @@ async fn pages_hold_every_shipment_once_by_offset_and_by_cursor() {
     let all = world.get(CLIENT, "/shipments").await.json();
     assert_eq!(
         all["pagination"],
-        json!({"total": 7, "limit": 10, "offset": 0, "has_next": false, "next_cursor": null})
+        json!({"total": 7, "total_is_exact": true, "limit": 10, "offset": 0, "has_next": false, "next_cursor": null})
     );
     assert!(all["data"][0].get("status_history").is_none());
     assert_eq!(all["data"][0]["current_status"], "created");
@@ -82,11 +86,57 @@ async fn pages_hold_every_shipment_once_by_offset_and_by_cursor() {
     for page in 0..3 {
         let path = format!("/shipments?limit=3&offset={}", page * 3);
         by_offset.extend(numbers(&world.get(CLIENT, &path).await.json()));
-        let page = world.get(CLIENT, &format!("/shipments?limit=3&cursor={cursor}")).await.json();
+        let answer = world.get(CLIENT, &format!("/shipments?limit=3&cursor={cursor}")).await;
+        let page = answer.json();
+        let link = page["pagination"]["next_cursor"]
+            .as_str()
+            .map(|next| format!("</shipments?limit=3&cursor={next}>; rel=\"next\""));
+        assert_eq!(answer.header("link"), link.as_deref());
         by_cursor.extend(numbers(&page));
         cursor = page["pagination"]["next_cursor"].as_str().unwrap_or_default().to_owned();
     }
     assert_eq!((by_offset, by_cursor, cursor.as_str()), (numbers(&all), numbers(&all), ""));
+}
+
+#[tokio::test]
+async fn a_page_may_be_short_and_a_total_a_lower_bound_and_the_walk_goes_on() {
+    let world = World::new().await;
+    for _ in 0..9 {
+        world.shipment("client_001").await;
+    }
+    let bounds = ListBounds { page: 2, total: 3, counted: 4, sorted: 1 };
+    let bounded = Arc::new(MemoryStore::within(bounds));
+    for StoredShipment { created, state } in world.store.all_shipments() {
+        let write = StateWrite { tracking_number: created.tracking_number, created: Some(Arc::new(created)), state };
+        bounded.write_states(&[write]).await.expect("in memory");
+    }
+    let world = World::with(|ports| ports.store = bounded).await;
+    let everything = world.get(CLIENT, "/shipments").await.json();
+    assert_eq!(
+        (&everything["pagination"]["total"], &everything["pagination"]["total_is_exact"]),
+        (&json!(9), &json!(true))
+    );
+    let first = world.get(CLIENT, "/shipments?limit=1").await.json();
+    assert_eq!((&first["pagination"]["total"], &first["pagination"]["total_is_exact"]), (&json!(4), &json!(false)));
+
+    let (mut found, mut pages, mut query) = (0, 0, "status=created&limit=5".to_owned());
+    loop {
+        let answer = world.get(CLIENT, &format!("/shipments?{query}")).await;
+        let page = answer.json();
+        let about = &page["pagination"];
+        (found, pages) = (found + page["data"].as_array().expect("a page").len(), pages + 1);
+        assert_eq!(about["has_next"], json!(answer.header("link").is_some()), "{about}");
+        let Some(cursor) = about["next_cursor"].as_str() else { break };
+        assert_eq!((&about["total"], &about["total_is_exact"]), (&json!(3), &json!(false)), "{about}");
+        query = format!("status=created&limit=5&cursor={cursor}");
+    }
+    assert_eq!((found, pages), (9, 5), "two to a page");
+    let none = world.get(CLIENT, "/shipments?status=delivered").await.json();
+    assert_eq!(
+        (&none["data"], &none["pagination"]["has_next"]),
+        (&json!([]), &json!(true)),
+        "not here; perhaps behind"
+    );
 }
 
 #[tokio::test]

@@ -150,22 +150,23 @@ async fn pages_hold_every_event_once_and_link_to_the_next() {
 async fn an_owner_learns_that_another_client_s_event_was_refused_and_nothing_else_of_it() {
     let world = World::new().await;
     let number = world.shipment("client_001").await;
+    // No event id holds an L or a U.
     let foreign = |minute: u32| {
         let mut event = report(&number, "delivered", minute);
         for (name, value) in [
-            ("source", "acme_internal"),
-            ("place", "Acme yard"),
-            ("code", "ACME-9"),
-            ("reason", "acme"),
-            ("notes", "acme secret"),
-            ("source_event_id", "acme-77"),
+            ("source", "lulu_internal"),
+            ("place", "Lulu yard"),
+            ("code", "LULU-9"),
+            ("reason", "lulu"),
+            ("notes", "lulu secret"),
+            ("source_event_id", "lulu-77"),
         ] {
             event[name] = json!(value);
         }
         event
     };
     let mut key_taken = report(&number, "picked_up", 7);
-    key_taken["notes"] = json!("acme secret");
+    key_taken["notes"] = json!("lulu secret");
     world.post(DRIVER, "/events", &report(&number, "picked_up", 7)).await;
     world.post(OTHER_CLIENT, "/events", &foreign(1)).await;
     world.post(OTHER_CLIENT, "/events", &key_taken).await;
@@ -173,7 +174,7 @@ async fn an_owner_learns_that_another_client_s_event_was_refused_and_nothing_els
     world.process().await;
 
     let answer = world.get(CLIENT, &format!("/shipments/{number}/events")).await;
-    assert!(!answer.text.to_lowercase().contains("acme"), "{}", answer.text);
+    assert!(!answer.text.to_lowercase().contains("lulu"), "{}", answer.text);
     assert!(!answer.text.contains(OTHER_CLIENT) && !answer.text.contains("client_002"), "{}", answer.text);
     let shown = answer.json();
     for (index, (outcome, reason)) in [(2, ("rejected", "FORBIDDEN")), (3, ("conflict", "KEY_CONFLICT"))] {
@@ -188,7 +189,7 @@ async fn an_owner_learns_that_another_client_s_event_was_refused_and_nothing_els
     assert_eq!((&own["reason"], &own["source"]), (&json!("INVALID_TRANSITION"), &json!("driver_app")));
     assert_eq!(own["reporter"], json!({"sub": CLIENT, "role": "client", "client_id": "client_001"}), "its own user");
     let whole = events(&world, ADMIN, &number).await;
-    assert_eq!((&whole[2]["notes"], &whole[2]["reporter"]["client_id"]), (&json!("acme secret"), &json!("client_002")));
+    assert_eq!((&whole[2]["notes"], &whole[2]["reporter"]["client_id"]), (&json!("lulu secret"), &json!("client_002")));
 }
 
 #[tokio::test]

@@ -7,14 +7,15 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 
 use super::{
-    EventRow, KnownKey, ListFilter, Page, PageStart, RowPosition, ShipmentReader, ShipmentWriter, StateWrite,
-    StoreError, StoredShipment,
+    EventRow, KnownKey, ListBounds, ListFilter, Page, PageStart, RowPosition, ShipmentReader, ShipmentWriter,
+    StateWrite, StoreError, StoredShipment, Total,
 };
 use crate::shipment::{RowId, Shipment, Terms, TrackingNumber};
 
 /// Shipments and rows.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
+    bounds: ListBounds,
     inner: Mutex<Inner>,
     away: AtomicBool,
     fail_after_write: AtomicU32,
@@ -27,7 +28,19 @@ struct Inner {
     refused: HashSet<TrackingNumber>,
 }
 
+impl Inner {
+    fn few_begin_with(&self, prefix: &str, most: u64) -> bool {
+        self.shipments.keys().filter(|number| number.as_str().starts_with(prefix)).count() as u64 <= most
+    }
+}
+
 impl MemoryStore {
+    /// A store whose lists cost no more than `bounds`.
+    #[must_use]
+    pub fn within(bounds: ListBounds) -> Self {
+        Self { bounds, ..Self::default() }
+    }
+
     /// Makes the store unreachable, or reachable again.
     pub fn set_away(&self, away: bool) {
         self.away.store(away, Ordering::SeqCst);
@@ -73,6 +86,24 @@ impl MemoryStore {
             return Err(StoreError::unavailable("told to time out after the write"));
         }
         Ok(())
+    }
+
+    fn total(&self, filter: &ListFilter, stretch: &[&StoredShipment], few: bool) -> Total {
+        let length = stretch.len() as u64;
+        let matching =
+            |looked_at: &[&StoredShipment]| looked_at.iter().filter(|stored| matches(filter, stored)).count() as u64;
+        if filter.is_empty() {
+            Total::exactly(length)
+        } else if few {
+            Total::exactly(matching(stretch))
+        } else if filter.only_prefix().is_some() {
+            Total::up_to(self.bounds.counted, matching(stretch))
+        } else if !filter.looks() {
+            Total::up_to(self.bounds.counted, length)
+        } else {
+            let looked_at = usize::try_from(self.bounds.total).unwrap_or(usize::MAX).min(stretch.len());
+            Total { count: matching(&stretch[..looked_at]), is_exact: looked_at == stretch.len() }
+        }
     }
 
     fn find_rows(&self, ids: &[RowId]) -> Result<Vec<EventRow>, StoreError> {
@@ -158,16 +189,24 @@ impl ShipmentReader for MemoryStore {
 
     async fn list(&self, filter: &ListFilter, start: PageStart, limit: u32) -> Result<Page, StoreError> {
         let inner = self.reach()?;
-        let mut matching: Vec<_> = inner.shipments.values().filter(|stored| matches(filter, stored)).collect();
-        matching.sort_by_key(|stored| std::cmp::Reverse(order(stored)));
-        let total = matching.len();
-        let begin = match start {
-            PageStart::Offset(offset) => usize::try_from(offset).unwrap_or(usize::MAX).min(total),
-            PageStart::After(time, number) => matching.partition_point(|stored| order(stored) >= (time, number)),
+        let mut stretch: Vec<_> = inner.shipments.values().filter(|stored| spans(filter, stored)).collect();
+        stretch.sort_by_key(|stored| std::cmp::Reverse(order(stored)));
+        let few = filter.prefix.as_deref().is_some_and(|prefix| inner.few_begin_with(prefix, self.bounds.sorted));
+        let total = self.total(filter, &stretch, few);
+        let ahead = match start {
+            PageStart::Offset(_) => &stretch[..],
+            PageStart::After(time, number) => {
+                &stretch[stretch.partition_point(|stored| order(stored) >= (time, number))..]
+            }
         };
-        let end = begin.saturating_add(limit as usize).min(total);
-        let shipments = matching[begin..end].iter().map(|stored| without_history(stored)).collect();
-        Ok(Page { shipments, total: total as u64, has_next: end < total })
+        let is_bound = filter.looks() && !few;
+        let bound = if is_bound { usize::try_from(self.bounds.page).unwrap_or(usize::MAX) } else { usize::MAX };
+        let looked_at = &ahead[..bound.min(ahead.len())];
+        let end = looked_at.last().filter(|_| looked_at.len() < ahead.len()).map(|last| order(last));
+        let matching = looked_at.iter().filter(|stored| matches(filter, stored));
+        let skipped = matching.skip(usize::try_from(start.offset()).unwrap_or(usize::MAX));
+        let found = skipped.take(limit as usize + 1).map(|stored| without_history(stored)).collect();
+        Ok(Page::of(found, start, limit, end, total))
     }
 
     async fn events(&self, ids: &[RowId]) -> Result<Vec<EventRow>, StoreError> {
@@ -197,14 +236,17 @@ fn order(stored: &StoredShipment) -> (crate::shipment::Timestamp, TrackingNumber
     (stored.created.created_at, stored.created.tracking_number)
 }
 
-fn matches(filter: &ListFilter, stored: &StoredShipment) -> bool {
+fn spans(filter: &ListFilter, stored: &StoredShipment) -> bool {
     let created = &stored.created;
-    filter.status.is_none_or(|status| stored.state.current_status == status)
-        && filter.client_id.as_deref().is_none_or(|client| created.client_id() == client)
+    filter.client_id.as_deref().is_none_or(|client| created.client_id() == client)
         && filter.service_type.is_none_or(|service| created.service_type() == service)
-        && filter.prefix.as_deref().is_none_or(|prefix| created.tracking_number.as_str().starts_with(prefix))
         && filter.created_from.is_none_or(|from| created.created_at >= from)
         && filter.created_to.is_none_or(|to| created.created_at < to)
+}
+
+fn matches(filter: &ListFilter, stored: &StoredShipment) -> bool {
+    filter.status.is_none_or(|status| stored.state.current_status == status)
+        && filter.prefix.as_deref().is_none_or(|prefix| stored.created.tracking_number.as_str().starts_with(prefix))
 }
 
 fn without_history(stored: &StoredShipment) -> StoredShipment {
@@ -223,5 +265,11 @@ mod tests {
     #[tokio::test]
     async fn the_memory_store_keeps_the_contract() {
         conformance::run(Arc::new(MemoryStore::default())).await;
+    }
+
+    #[tokio::test]
+    async fn a_memory_store_with_tight_bounds_lists_everything() {
+        let store = Arc::new(MemoryStore::within(conformance::TIGHT));
+        conformance::run_within_tight_bounds(&*store.clone(), &*store).await;
     }
 }

@@ -16,10 +16,13 @@
 //! [`StoreError::Refused`]: this very document will never be accepted; its index in the call is named.
 //!
 //! # What a reader promises
-//! A reader cannot write. Lists are in order of `(created_at, tracking_number)`, newest first, without a gap or a repeat between pages.
+//! A reader cannot write. Lists are in order of `(created_at, tracking_number)`, newest first, without a gap or a repeat between pages, also while
+//! shipments are created and change. What a list costs is bounded, and so a page may be short ([`Page`]) and a total a lower bound
+//! ([`Total`]). The rows of a shipment come in log order; a page of them sorts all of them (docs/adr/0001).
 
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
+mod list;
 pub mod memory;
 #[cfg(feature = "mongo")]
 pub mod mongo;
@@ -32,11 +35,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+pub use list::{ListBounds, ListFilter, Page, PageStart, Total};
 pub use row::{EventRow, KnownKey, RowPosition};
 
-use crate::shipment::{
-    RowId, ServiceType, Shipment, ShipmentCreated, ShipmentState, Status, Timestamp, TrackingNumber,
-};
+use crate::shipment::{RowId, Shipment, ShipmentCreated, ShipmentState, TrackingNumber};
 
 /// Why the store did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -125,43 +127,6 @@ pub struct StoredShipment {
     pub state: ShipmentState,
 }
 
-/// Which shipments to list. All filters hold at once.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ListFilter {
-    /// With this status.
-    pub status: Option<Status>,
-    /// Of this client. The edge sets it for every caller of role `client`.
-    pub client_id: Option<String>,
-    /// With this service type.
-    pub service_type: Option<ServiceType>,
-    /// Whose tracking number begins with this (upper case).
-    pub prefix: Option<String>,
-    /// Created at or after.
-    pub created_from: Option<Timestamp>,
-    /// Created before.
-    pub created_to: Option<Timestamp>,
-}
-
-/// Where a page begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PageStart {
-    /// After this many.
-    Offset(u64),
-    /// Behind this one.
-    After(Timestamp, TrackingNumber),
-}
-
-/// One page of a list.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Page {
-    /// The shipments, newest first, with empty histories.
-    pub shipments: Vec<StoredShipment>,
-    /// How many match the filter in all.
-    pub total: u64,
-    /// Whether there are more behind this page.
-    pub has_next: bool,
-}
-
 /// What the edge needs of the store.
 #[async_trait]
 pub trait ShipmentReader: Send + Sync {
@@ -171,7 +136,7 @@ pub trait ShipmentReader: Send + Sync {
     /// See the module.
     async fn shipment(&self, number: TrackingNumber) -> Result<Option<StoredShipment>, StoreError>;
 
-    /// A page of at most `limit` shipments.
+    /// A page of at most `limit` shipments; see [`Page`].
     ///
     /// # Errors
     /// See the module.

@@ -6,12 +6,13 @@ use acceptance::sample::{parcel, parcel_of, report};
 use serde_json::{Value, json};
 
 /// Every call that needs a token.
-const GUARDED: [(&str, &str); 9] = [
+const GUARDED: [(&str, &str); 10] = [
     ("GET", "/auth/users"),
     ("POST", "/auth/users"),
     ("GET", "/shipments"),
     ("POST", "/shipments"),
     ("GET", "/shipments/99M-ABC12345"),
+    ("GET", "/shipments/99M-ABC12345/events"),
     ("POST", "/events"),
     ("POST", "/events/batch"),
     ("GET", "/events/evt_ABC12345_0000000000000000000000"),

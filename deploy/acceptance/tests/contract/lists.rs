@@ -91,6 +91,38 @@ pub(crate) async fn a_cursor_leads_through_everything_once_while_more_arrives(pl
     }
 }
 
+pub(crate) async fn combined_filters_lead_from_link_to_link_while_shipments_change(platform: &Platform) {
+    let (ana, driver) = (platform.a_client().await, platform.driver().await);
+    let quick = with(parcel(), json!({"service_type": "same_day"}));
+    let made = ana.register_many(&quick, 9).await;
+    ana.register_many(&parcel(), 3).await;
+    // The first three move on before the walk, the next three during it.
+    for number in &made[..3] {
+        driver.report(&report(number, "picked_up", 1)).await.with_status(200);
+    }
+    let mut moving = made[3..6].iter();
+    let filters = "service_type=same_day&status=created&search=99m-&created_from=2020-01-01T00:00:00%2B00:00";
+    let (mut seen, mut path) = (Vec::new(), format!("/v1/shipments?{filters}&limit=2&offset=0"));
+    loop {
+        let answer = ana.get(&path).await;
+        let link = answer.header("link").map(str::to_owned);
+        let page = answer.with_status(200);
+        assert_eq!(page["pagination"]["has_next"], json!(link.is_some()), "{page}");
+        assert_eq!(page["pagination"]["total_is_exact"], true, "few shipments are counted");
+        seen.extend(numbers(&page));
+        if let Some(number) = moving.next() {
+            driver.report(&report(number, "picked_up", 1)).await.with_status(200);
+        }
+        let Some(link) = link else { break };
+        path = link.trim_start_matches('<').trim_end_matches(">; rel=\"next\"").to_owned();
+        assert!(path.starts_with("/v1/shipments?") && !path.contains("offset"), "{path}");
+    }
+    let once: BTreeSet<_> = seen.iter().cloned().collect();
+    assert_eq!(once.len(), seen.len(), "none twice: {seen:?}");
+    assert!(made[6..].iter().all(|number| once.contains(number)), "whatever matched all the time is there: {seen:?}");
+    assert!(made[..3].iter().all(|number| !once.contains(number)), "what never matched is not: {seen:?}");
+}
+
 pub(crate) async fn a_limit_is_held_to_its_bounds(platform: &Platform) {
     let (ana, admin) = (platform.a_client().await, platform.admin().await);
     admin.register_many(&parcel_of(ana.client_id()), 11).await;

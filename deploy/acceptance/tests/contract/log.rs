@@ -116,6 +116,28 @@ pub(crate) async fn a_record_of_any_kafka_client_is_processed_like_a_request(pla
     assert_eq!(shipment["status_history"][1]["event_id"], again["event_id"]);
 }
 
+pub(crate) async fn an_owner_sees_what_was_reported_before_its_shipment_was_there(platform: &Platform) {
+    let (ana, eve, driver) = (platform.a_client().await, platform.a_client().await, platform.driver().await);
+    let (admin, pair) = (platform.admin().await, platform.on_servers());
+    let number = &*unregistered();
+    driver.report(&report(number, "picked_up", 1)).await.problem(409, "SHIPMENT_NOT_FOUND");
+    eve.report(&report(number, "picked_up", 2)).await.problem(409, "SHIPMENT_NOT_FOUND");
+    let path = format!("/shipments/{number}/events");
+    admin.get(&path).await.problem(404, "NOT_FOUND");
+    let created = with(parcel_of(ana.client_id()), json!({"tracking_number": number, "created_at": at(0)}));
+    let record = Record::new(number, created.to_string(), &[("ce_type", CREATED)]);
+    topic::write(&pair.servers.kafka_brokers, &pair.topic, &[record]).await;
+    let shown = async || {
+        let answer = ana.get(&path).await;
+        (answer.status == 200).then_some(answer.body)
+    };
+    let (page, _) = wait::until("the shipment is shown", PATIENCE, shown).await;
+    let told = |index: usize| (page["data"][index]["reason"].clone(), page["data"][index]["status"].clone());
+    assert_eq!(told(0), (json!("SHIPMENT_NOT_FOUND"), json!("picked_up")));
+    assert_eq!(told(1), (json!("SHIPMENT_NOT_FOUND"), Value::Null), "what eve sent is eve's");
+    assert_eq!(told(2), (Value::Null, json!("created")));
+}
+
 pub(crate) async fn a_poison_record_becomes_a_dead_letter_byte_for_byte_and_the_lane_goes_on(platform: &Platform) {
     let (ana, pair) = (platform.a_client().await, platform.on_servers());
     let number = ana.register(&parcel()).await;

@@ -4,6 +4,7 @@
 mod access;
 mod batch;
 mod carriers;
+mod conditional;
 mod events;
 mod field;
 mod idempotency;
@@ -14,6 +15,8 @@ mod order;
 mod probes;
 mod problems;
 mod settings;
+mod shipment_events;
+mod tracking_position;
 mod users;
 
 use acceptance::platform::Platform;
@@ -114,8 +117,22 @@ promises! {
             each_filter_leaves_what_it_names,
             pages_by_offset_show_everything_once,
             a_cursor_leads_through_everything_once_while_more_arrives,
+            combined_filters_lead_from_link_to_link_while_shipments_change,
             a_limit_is_held_to_its_bounds,
             bad_parameters_are_named_all_at_once,
+        }
+        shipment_events {
+            every_event_of_a_shipment_is_shown_with_its_outcome_in_log_order,
+            the_events_of_a_shipment_come_in_pages_that_link_to_the_next,
+            an_owner_learns_nothing_of_what_another_client_reported,
+        }
+        conditional {
+            a_shipment_that_has_not_changed_is_answered_without_a_body,
+        }
+        tracking_position {
+            a_read_that_brings_a_position_along_shows_what_was_written,
+            a_batch_says_how_far_it_goes_on_each_partition,
+            a_position_that_is_not_there_yet_is_waited_for_and_then_what_is_there_is_shown,
         }
         access {
             without_a_valid_token_nothing_is_told,
@@ -153,6 +170,7 @@ promises! {
             what_was_accepted_stands_in_the_topic_as_a_cloud_event,
             every_applied_change_is_published_in_order,
             a_record_of_any_kafka_client_is_processed_like_a_request,
+            an_owner_sees_what_was_reported_before_its_shipment_was_there,
             a_poison_record_becomes_a_dead_letter_byte_for_byte_and_the_lane_goes_on,
         }
     }

@@ -7,7 +7,7 @@ use super::samples::{
     Seeded, at, creation, entry, fresh, full_registration, full_state, registration, report, stored, time,
 };
 use crate::shipment::{Claim, ServiceType, Status, TrackingNumber};
-use crate::shipment_store::{ListFilter, Page, PageStart, ShipmentReader, ShipmentWriter, StoredShipment};
+use crate::shipment_store::{ListFilter, Page, PageStart, ShipmentReader, ShipmentWriter, StoredShipment, Total};
 
 /// Many shipments at few instants, so that a page ends in the middle of those of one instant.
 const SHIPMENTS: u64 = 90;
@@ -31,7 +31,7 @@ const NO_PREFIXES: [&str; 13] = [
 ];
 
 pub(super) async fn run(writer: &dyn ShipmentWriter, reader: &dyn ShipmentReader) {
-    let empty = Page { shipments: Vec::new(), total: 0, has_next: false };
+    let empty = Page { shipments: Vec::new(), total: Total::exactly(0), next: None };
     let nothing = reader.list(&ListFilter::default(), PageStart::Offset(0), 10).await.expect("readable");
     assert_eq!(nothing, empty, "an empty store");
     let shipments = samples();
@@ -56,7 +56,7 @@ fn prefix(text: &str) -> Option<String> {
     Some(text.to_owned())
 }
 
-fn samples() -> Vec<StoredShipment> {
+pub(super) fn samples() -> Vec<StoredShipment> {
     let mut seeded = Seeded(11);
     let make = |index: u64| {
         // Alphabet and order of the numbers have nothing to do with the time of creation.
@@ -86,7 +86,7 @@ fn samples() -> Vec<StoredShipment> {
 }
 
 /// Every combination of no filter and one or two values for each member.
-fn filters() -> Vec<ListFilter> {
+pub(super) fn filters() -> Vec<ListFilter> {
     let clients = [None, Some("client_001"), Some("client.*%_$"), Some("client_00")];
     let prefixes = [None, prefix("99M-7A"), prefix("99M-0")];
     let mut filters = Vec::new();
@@ -113,14 +113,14 @@ fn filters() -> Vec<ListFilter> {
     filters
 }
 
-struct Lists<'a> {
-    reader: &'a dyn ShipmentReader,
-    shipments: Vec<StoredShipment>,
+pub(super) struct Lists<'a> {
+    pub(super) reader: &'a dyn ShipmentReader,
+    pub(super) shipments: Vec<StoredShipment>,
 }
 
 impl Lists<'_> {
     /// What a list must hold, newest first and without histories.
-    fn expected(&self, filter: &ListFilter) -> Vec<StoredShipment> {
+    pub(super) fn expected(&self, filter: &ListFilter) -> Vec<StoredShipment> {
         let matches = |shipment: &&StoredShipment| {
             let created = &shipment.created;
             filter.status.is_none_or(|status| status == shipment.state.current_status)
@@ -136,7 +136,7 @@ impl Lists<'_> {
         found
     }
 
-    async fn page(&self, filter: &ListFilter, start: PageStart, limit: u32) -> Page {
+    pub(super) async fn page(&self, filter: &ListFilter, start: PageStart, limit: u32) -> Page {
         self.reader.list(filter, start, limit).await.expect("readable")
     }
 
@@ -144,29 +144,31 @@ impl Lists<'_> {
         let expected = self.expected(filter);
         let whole = self.page(filter, PageStart::Offset(0), 100).await;
         assert_eq!(whole.shipments, expected, "{filter:?}");
-        assert_eq!((whole.total, whole.has_next), (expected.len() as u64, false), "{filter:?}");
+        assert_eq!((whole.total, whole.next), (Total::exactly(expected.len() as u64), None), "{filter:?}");
         // Short pages end within an instant; long lists make many of them.
         self.check_pages(filter, &expected, if expected.len() > 20 { 17 } else { 4 }).await;
     }
 
     /// Walks the list twice, by offsets and by cursors.
     async fn check_pages(&self, filter: &ListFilter, expected: &[StoredShipment], limit: u32) {
+        let total = Total::exactly(expected.len() as u64);
         let mut cursor = PageStart::Offset(0);
         for (index, chunk) in expected.chunks(limit as usize).enumerate() {
             let begin = index * limit as usize;
             let more = begin + chunk.len() < expected.len();
+            let last = &chunk.last().expect("a chunk is not empty").created;
             for start in [PageStart::Offset(begin as u64), cursor] {
                 let page = self.page(filter, start, limit).await;
                 assert_eq!(page.shipments, chunk, "{filter:?} {start:?}");
-                assert_eq!((page.total, page.has_next), (expected.len() as u64, more), "{filter:?} {start:?}");
+                let next = more.then_some((last.created_at, last.tracking_number));
+                assert_eq!((page.total, page.next), (total, next), "{filter:?} {start:?}");
             }
-            let last = &chunk.last().expect("a chunk is not empty").created;
             cursor = PageStart::After(last.created_at, last.tracking_number);
         }
         if !expected.is_empty() {
             let behind = self.page(filter, cursor, limit).await;
-            assert_eq!((behind.shipments, behind.has_next), (Vec::new(), false), "nothing behind the last one");
-            assert_eq!(behind.total, expected.len() as u64, "the total is that of the whole list");
+            assert_eq!((behind.shipments, behind.next), (Vec::new(), None), "nothing behind the last one");
+            assert_eq!(behind.total, total, "the total is that of the whole list");
         }
     }
 
@@ -185,12 +187,12 @@ impl Lists<'_> {
         let total = self.shipments.len();
         let exact = u32::try_from(total).expect("small");
         let page = self.page(&ListFilter::default(), PageStart::Offset(0), exact).await;
-        assert_eq!((page.shipments.len(), page.has_next), (total, false), "exactly all");
+        assert_eq!((page.shipments.len(), page.next), (total, None), "exactly all");
         let page = self.page(&ListFilter::default(), PageStart::Offset(0), exact - 1).await;
-        assert_eq!((page.shipments.len(), page.has_next), (total - 1, true), "all but one");
+        assert_eq!((page.shipments.len(), page.next.is_some()), (total - 1, true), "all but one");
         for far in [total as u64, total as u64 + 1, u64::from(u32::MAX), u64::MAX] {
             let page = self.page(&ListFilter::default(), PageStart::Offset(far), 10).await;
-            assert_eq!((page.shipments.len(), page.total, page.has_next), (0, total as u64, false), "offset {far}");
+            assert_eq!(page, Page { shipments: Vec::new(), total: Total::exactly(total as u64), next: None }, "{far}");
         }
     }
 }

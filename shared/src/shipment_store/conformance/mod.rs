@@ -3,18 +3,31 @@
 //! [`run`] wants an empty store. It writes through [`ShipmentWriter`] and reads through [`ShipmentReader`], which may be two
 //! connections of one database. [`ceiling`] is no check: it measures how fast a store takes what the processor writes.
 
+mod bounds;
 mod ceiling;
 mod concurrent;
 mod lists;
 mod rows;
 mod samples;
 mod states;
+mod walks;
 
 use std::sync::Arc;
 
-use super::{ShipmentReader, ShipmentWriter};
+use super::{ListBounds, ShipmentReader, ShipmentWriter};
 
 pub use ceiling::{CeilingPlan, CeilingTaken, ceiling, ceiling_in_parts};
+
+/// Bounds that the lists of the suite reach, each at another place.
+pub const TIGHT: ListBounds = ListBounds { page: 13, total: 8, counted: 11, sorted: 3 };
+
+/// Runs what the suite has about bounds on an empty store whose lists are held to [`TIGHT`].
+///
+/// # Panics
+/// The store breaks its contract.
+pub async fn run_within_tight_bounds(writer: &dyn ShipmentWriter, reader: &dyn ShipmentReader) {
+    bounds::run(writer, reader).await;
+}
 
 /// Runs the suite on an empty store.
 ///
@@ -33,6 +46,7 @@ pub async fn run_pair(writer: Arc<dyn ShipmentWriter>, reader: Arc<dyn ShipmentR
     reader.check().await.expect("the reader is reachable");
     // First, because a list without a filter shows everything that is there.
     lists::run(&*writer, &*reader).await;
+    walks::run(&*writer, &*reader).await;
     states::run(&*writer, &*reader).await;
     rows::run(&*writer, &*reader).await;
     concurrent::run(writer, &*reader).await;

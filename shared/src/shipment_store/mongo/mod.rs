@@ -10,11 +10,14 @@
 //!   `e`, `o`, `p` are the position, `reason` is the outcome's, `event_reason` the reported one, `client_id` whose shipment it is.
 //!
 //! # Costs
-//! Every further index is paid for by each event (two with a member of `state` cost 17 µs an event), so `status_events` has none and
+//! Every further index is paid for by each event (docs/adr/0001 has the figures), so `status_events` has none and
 //! those of `shipments` hold nothing that an event changes: they are written with the creation and never again.
 
 mod decode;
 mod encode;
+mod list;
+#[cfg(test)]
+mod plans;
 mod reader;
 mod schema;
 #[cfg(test)]
@@ -78,6 +81,11 @@ impl MongoStore {
     fn status_events(&self) -> Collection<RawDocumentBuf> {
         self.connection.collection(STATUS_EVENTS)
     }
+}
+
+/// All texts that begin with `prefix`, as a range of the index: up to the prefix with the greatest character of all behind it.
+fn prefix_range(prefix: &str) -> Document {
+    doc! { "$gte": prefix, "$lte": format!("{prefix}{}", char::MAX) }
 }
 
 /// Reads the documents with these ids: `read` is called with each that exists.

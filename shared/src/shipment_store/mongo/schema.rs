@@ -29,11 +29,13 @@ pub(super) async fn ensure(connection: &MongoConnection) -> Result<(), StoreErro
     }
 }
 
-/// The lists of one client and of all, newest first. Nothing in them is ever changed by an event.
+/// The lists of one client and of all, of one service type and of every one, newest first. Nothing in them is ever changed by an event.
 fn indexes() -> Document {
     doc! { "createIndexes": SHIPMENTS, "indexes": [
         { "name": "client_newest_first", "key": { "client_id": 1, "created_at": -1, "_id": -1 } },
         { "name": "newest_first", "key": { "created_at": -1, "_id": -1 } },
+        { "name": "service_newest_first", "key": { "service_type": 1, "created_at": -1, "_id": -1 } },
+        { "name": "client_service_newest_first", "key": { "client_id": 1, "service_type": 1, "created_at": -1, "_id": -1 } },
     ] }
 }
 

@@ -1,7 +1,7 @@
 //! The store in the embedded file.
 //!
 //! Writes are jobs of the one writer thread; each is one savepoint, so a write happens whole or not at all. States and rows are
-//! kept as the JSON of the code's own types; the columns beside it are what is searched (`shared/src/sqlite/schema_1.sql`).
+//! kept as the JSON of the code's own types; the columns beside it are what is searched (`shared/src/sqlite/schema_*.sql`).
 
 mod list;
 mod read;
@@ -15,8 +15,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::{
-    EventRow, KnownKey, ListFilter, Page, PageStart, RowPosition, ShipmentReader, ShipmentWriter, StateWrite,
-    StoreError, StoredShipment,
+    EventRow, KnownKey, ListBounds, ListFilter, Page, PageStart, RowPosition, ShipmentReader, ShipmentWriter,
+    StateWrite, StoreError, StoredShipment,
 };
 use crate::shipment::{RowId, Shipment, TrackingNumber};
 use crate::sqlite::{Database, Reader};
@@ -25,13 +25,14 @@ use crate::sqlite::{Database, Reader};
 #[derive(Clone, Debug)]
 pub struct SqliteStore {
     database: Arc<Database>,
+    bounds: ListBounds,
 }
 
 impl SqliteStore {
     /// The store in `database`.
     #[must_use]
     pub fn new(database: Arc<Database>) -> Self {
-        Self { database }
+        Self { database, bounds: ListBounds::default() }
     }
 }
 
@@ -80,7 +81,8 @@ impl ShipmentReader for SqliteStore {
 
     async fn list(&self, filter: &ListFilter, start: PageStart, limit: u32) -> Result<Page, StoreError> {
         let filter = filter.clone();
-        self.database.read(Reader::Query, move |connection| list::list(connection, &filter, start, limit)).await
+        let bounds = self.bounds;
+        self.database.read(Reader::Query, move |connection| list::list(connection, bounds, &filter, start, limit)).await
     }
 
     async fn events(&self, ids: &[RowId]) -> Result<Vec<EventRow>, StoreError> {

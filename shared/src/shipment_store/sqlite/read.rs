@@ -79,18 +79,20 @@ pub(super) fn rows(connection: &Connection, ids: &[RowId]) -> Result<Vec<EventRo
     Ok(found)
 }
 
+/// The row ids of a shipment are those from `<number>:` to `<number>;`. All of its rows are put in order, for each page: an index in that
+/// order would be written with every event (docs/adr/0001). `IN` visits them in the order in which they stand in the file.
+pub(super) const EVENTS_OF: &str = "SELECT row FROM status_events
+     WHERE rowid IN (SELECT rowid FROM status_events WHERE row_id > ?1 || ':' AND row_id < ?1 || ';')
+     AND (epoch, offset, partition) > (?2, ?3, ?4)
+     ORDER BY epoch, offset, partition LIMIT ?5";
+
 pub(super) fn events_of(
     connection: &Connection,
     number: TrackingNumber,
     after: Option<RowPosition>,
     limit: u32,
 ) -> Result<Vec<EventRow>, StoreError> {
-    // The row ids of a shipment are those from `<number>:` to `<number>;`.
-    let mut statement = connection.prepare_cached(
-        "SELECT row FROM status_events
-         WHERE row_id > ?1 || ':' AND row_id < ?1 || ';' AND (epoch, offset, partition) > (?2, ?3, ?4)
-         ORDER BY epoch, offset, partition LIMIT ?5",
-    )?;
+    let mut statement = connection.prepare_cached(EVENTS_OF)?;
     let before_all = RowPosition { log: LogPosition { epoch: i64::MIN, offset: i64::MIN }, partition: i32::MIN };
     let RowPosition { log, partition } = after.unwrap_or(before_all);
     let found = statement.query_map((number.as_str(), log.epoch, log.offset, partition, limit), |row| json(row, 0))?;

@@ -4,7 +4,8 @@ use serde_json::json;
 
 use super::*;
 use crate::shipment::{
-    Event, EventBody, LogPosition, Outcome, ShipmentCreated, ShipmentState, Status, Timestamp, UnknownFields,
+    Event, EventBody, LogPosition, Outcome, ServiceType, ShipmentCreated, ShipmentState, Status, Timestamp,
+    UnknownFields,
 };
 use crate::shipment_store::conformance;
 
@@ -59,13 +60,21 @@ fn row(index: usize, second: u32, offset: i64) -> EventRow {
 async fn numbers(store: &SqliteStore, filter: &ListFilter, start: PageStart, limit: u32) -> (Vec<String>, u64, bool) {
     let page = store.list(filter, start, limit).await.expect("reads");
     let names = page.shipments.iter().map(|stored| stored.created.tracking_number.to_string());
-    (names.collect(), page.total, page.has_next)
+    assert!(page.total.is_exact);
+    (names.collect(), page.total.count, page.next.is_some())
 }
 
 #[tokio::test]
 async fn the_sqlite_store_keeps_the_contract() {
     let directory = tempfile::tempdir().expect("a directory");
     conformance::run(Arc::new(open(&directory.path().join("rastro.sqlite")))).await;
+}
+
+#[tokio::test]
+async fn a_sqlite_store_with_tight_bounds_lists_everything() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = SqliteStore { bounds: conformance::TIGHT, ..open(&directory.path().join("rastro.sqlite")) };
+    conformance::run_within_tight_bounds(&store, &store).await;
 }
 
 #[tokio::test]
@@ -146,30 +155,113 @@ async fn lists_are_filtered_paged_and_newest_first() {
     assert_eq!(page.shipments[0].state.status_history, []);
 }
 
+/// What SQLite would do for a statement, step by step.
+async fn plan(store: &SqliteStore, query: list::Query) -> Vec<String> {
+    let explain = move |connection: &rusqlite::Connection| {
+        let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {}", query.sql))?;
+        let steps = statement.query_map(rusqlite::params_from_iter(query.values), |row| row.get::<_, String>(3))?;
+        Ok::<_, StoreError>(steps.collect::<rusqlite::Result<Vec<_>>>()?)
+    };
+    store.database.read(Reader::Query, explain).await.expect("explains")
+}
+
+/// Whether a plan reads `shipments` in the order of `index` and nothing else; without an index it would say `SCAN shipments` alone.
+fn walks(plan: &[String], index: &str) -> bool {
+    let [step] = plan else { return false };
+    let name = step.strip_prefix("SEARCH shipments USING ").or_else(|| step.strip_prefix("SCAN shipments USING "));
+    let name = name.map(|rest| rest.strip_prefix("COVERING ").unwrap_or(rest));
+    name.and_then(|rest| rest.strip_prefix("INDEX ")).and_then(|rest| rest.split(' ').next()) == Some(index)
+}
+
+/// Every combination of filters with the index that spans it.
+fn spans() -> Vec<(ListFilter, &'static str)> {
+    let mut spans = Vec::new();
+    let clients = [None, Some("client_0".to_owned())];
+    for (client_id, service_type) in
+        clients.into_iter().flat_map(|client| [(client.clone(), None), (client, Some(ServiceType::SameDay))])
+    {
+        let index = match (&client_id, service_type) {
+            (None, None) => "shipments_by_time",
+            (Some(_), None) => "shipments_by_client",
+            (None, Some(_)) => "shipments_by_service",
+            (Some(_), Some(_)) => "shipments_by_client_and_service",
+        };
+        for status in [None, Some(Status::InTransit)] {
+            for prefix in [None, Some("99M-A".to_owned())] {
+                for (from, to) in [(None, None), (Some(1), None), (None, Some(2)), (Some(1), Some(2))] {
+                    let [created_from, created_to] = [from, to].map(|time| time.map(Timestamp::from_millis));
+                    let (client_id, prefix) = (client_id.clone(), prefix.clone());
+                    spans.push((
+                        ListFilter { status, client_id, service_type, prefix, created_from, created_to },
+                        index,
+                    ));
+                }
+            }
+        }
+    }
+    spans
+}
+
 #[tokio::test]
-async fn lists_read_in_the_order_of_an_index() {
+async fn every_list_walks_the_index_that_spans_it_and_no_farther_than_it_may() {
     let directory = tempfile::tempdir().expect("a directory");
     let store = open(&directory.path().join("rastro.sqlite"));
-    let plan = |sql: &'static str| {
-        let database = store.database.clone();
-        async move {
-            let explain = move |connection: &rusqlite::Connection| {
-                let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}"))?;
-                let steps = statement.query_map([], |row| row.get::<_, String>(3))?;
-                Ok::<_, StoreError>(steps.collect::<rusqlite::Result<Vec<_>>>()?.join("; "))
-            };
-            database.read(Reader::Query, explain).await.expect("explains")
+    let behind = PageStart::After(Timestamp::from_millis(9), number(0));
+    for (filter, index) in spans() {
+        for start in [PageStart::Offset(0), behind] {
+            let query = if filter.looks() { list::steps(&filter, start, 7) } else { list::page(&filter, start, 7) };
+            assert!(query.sql.contains(" LIMIT ?"), "{}", query.sql);
+            let plan = plan(&store, query).await;
+            assert!(walks(&plan, index), "{filter:?} {start:?}: {plan:?}");
         }
-    };
-    let page = plan(
-        "SELECT created, state FROM shipments JOIN registrations USING (id) JOIN states USING (id) WHERE client_id = 'c' AND current_status = 'delivered'
-         AND (created_at, tracking_number) < (9, 'x') ORDER BY created_at DESC, tracking_number DESC LIMIT 10 OFFSET 0",
+        let spanned = filter.client_id.is_some()
+            || filter.service_type.is_some()
+            || filter.created_from.or(filter.created_to).is_some();
+        if spanned {
+            let count = plan(&store, list::count(list::Conditions::spanning(&filter), 7)).await;
+            // Any index that begins with what spans the filter will do: the order does not matter.
+            let begins =
+                count.iter().any(|step| step.starts_with("SEARCH shipments USING COVERING INDEX shipments_by_"));
+            assert!(begins, "{filter:?}: {count:?}");
+        }
+        if filter.prefix.is_some() {
+            let few = plan(&store, list::page_of_few(&filter, behind, 7)).await;
+            let by_number =
+                "SEARCH shipments USING INDEX sqlite_autoindex_shipments_1 (tracking_number>? AND tracking_number<?)";
+            assert_eq!(few, [by_number, "USE TEMP B-TREE FOR ORDER BY"], "{filter:?}");
+        }
+    }
+    let count = plan(&store, list::count(list::Conditions::beginning_with("99M-A"), 7)).await.join("; ");
+    assert!(
+        count.contains("COVERING INDEX sqlite_autoindex_shipments_1 (tracking_number>? AND tracking_number<?)"),
+        "{count}"
     );
-    let page = page.await;
-    assert!(page.contains("shipments_by_client (client_id=? AND (created_at,tracking_number)<(?,?))"), "{page}");
-    assert!(!page.contains("B-TREE"), "{page}");
-    let count = plan("SELECT count(*) FROM shipments WHERE client_id = 'c' AND created_at >= 5").await;
-    assert!(count.contains("COVERING INDEX"), "{count}");
-    let events = plan("SELECT row FROM status_events WHERE row_id > 'a' AND row_id < 'b'").await;
-    assert!(events.contains("SEARCH"), "{events}");
+}
+
+#[tokio::test]
+async fn a_full_scan_would_be_seen() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = open(&directory.path().join("rastro.sqlite"));
+    for sql in [
+        "SELECT id FROM shipments WHERE current_status = 'created'",
+        "SELECT id FROM shipments WHERE current_status = 'created' ORDER BY tracking_number DESC, created_at LIMIT 3",
+        "SELECT id FROM shipments WHERE client_id = 'c' ORDER BY current_status LIMIT 3",
+    ] {
+        let plan = plan(&store, list::Query { sql: sql.to_owned(), values: Vec::new() }).await;
+        for index in ["shipments_by_time", "shipments_by_client", "shipments_by_service"] {
+            assert!(!walks(&plan, index), "{sql}: {plan:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_events_of_a_shipment_are_found_by_the_beginning_of_their_ids() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = open(&directory.path().join("rastro.sqlite"));
+    let values = vec!["99M-ABC12345".to_owned().into(), 1.into(), 2.into(), 3.into(), 4.into()];
+    let plan = plan(&store, list::Query { sql: read::EVENTS_OF.to_owned(), values }).await;
+    let by_id = "SEARCH status_events USING COVERING INDEX sqlite_autoindex_status_events_1 (row_id>? AND row_id<?)";
+    let steps = ["SEARCH status_events USING INTEGER PRIMARY KEY (rowid=?)", "LIST SUBQUERY 1", by_id];
+    assert_eq!(plan[..3], steps, "and no other shipment's row is looked at");
+    assert_eq!(plan[3..], ["USE TEMP B-TREE FOR ORDER BY"]);
 }

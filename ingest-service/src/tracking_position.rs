@@ -109,7 +109,7 @@ impl Awaited {
             while let Some(&next) = left.last() {
                 if edge.ports.applied.wait_for(next, LOOK_EVERY).await {
                     left.pop();
-                } else if let Some(shown) = shows.up_to(edge).await {
+                } else if let Some(shown) = shows.up_to(edge, &left).await {
                     left.retain(|awaited| awaited.partition != shown.partition || awaited.offset > shown.offset);
                 }
             }
@@ -128,10 +128,10 @@ fn read_position(text: &str) -> Option<Position> {
 }
 
 impl Shows {
-    /// Up to where what is shown has been applied, as far as the store tells.
-    async fn up_to(self, edge: &Edge) -> Option<Position> {
+    /// Up to where what is shown has been applied, as far as the store tells something about what is `awaited`.
+    async fn up_to(self, edge: &Edge, awaited: &[Position]) -> Option<Position> {
         let looked = match self {
-            Self::Shipment(number) => shipment_up_to(edge, number).await,
+            Self::Shipment(number) => shipment_up_to(edge, number, awaited).await,
             Self::Event(id) => event_up_to(edge, id).await,
             Self::Anything => Ok(None),
         };
@@ -143,11 +143,19 @@ impl Shows {
     }
 }
 
-/// The position of a shipment's state. One from an earlier life of the topic stands, as a rule, beyond its end, and tells nothing.
-async fn shipment_up_to(edge: &Edge, number: TrackingNumber) -> Result<Option<Position>, Problem> {
+/// The position of a shipment's state. One from an earlier life of the topic stands, as a rule, beyond its end, and tells nothing. The
+/// log is asked for its end, and for the partition, only when the state may be far enough.
+async fn shipment_up_to(
+    edge: &Edge,
+    number: TrackingNumber,
+    awaited: &[Position],
+) -> Result<Option<Position>, Problem> {
     let Some(shipment) = edge.ports.store.shipment(number).await? else { return Ok(None) };
-    let end = edge.ports.log.end_of(Topic::Events, number.as_str().as_bytes()).await?;
     let offset = shipment.state.position.offset;
+    if awaited.iter().all(|awaited| awaited.offset > offset) {
+        return Ok(None);
+    }
+    let end = edge.ports.log.end_of(Topic::Events, number.as_str().as_bytes()).await?;
     Ok((offset < end.offset).then_some(Position { offset, ..end }))
 }
 

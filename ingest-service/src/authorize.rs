@@ -9,6 +9,7 @@ use crate::error::{Code, Problem};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
     ManageUsers,
+    ManageApiKeys,
     CreateShipments,
     ReadShipments,
     ReadEvents,
@@ -21,10 +22,8 @@ impl Action {
             (_, Role::Admin)
             | (Self::CreateShipments | Self::ReadShipments | Self::ReadEvents | Self::PostEvents, Role::Client)
             | (Self::PostEvents, Role::Source) => true,
-            (Self::ManageUsers, Role::Client)
-            | (Self::ManageUsers | Self::CreateShipments | Self::ReadShipments | Self::ReadEvents, Role::Source) => {
-                false
-            }
+            (Self::ManageUsers | Self::ManageApiKeys, Role::Client | Role::Source)
+            | (Self::CreateShipments | Self::ReadShipments | Self::ReadEvents, Role::Source) => false,
         }
     }
 }
@@ -55,8 +54,8 @@ mod tests {
 
     #[test]
     fn each_role_may_do_what_the_contract_says_and_no_more() {
-        use Action::{CreateShipments, ManageUsers, PostEvents, ReadEvents, ReadShipments};
-        let all = [ManageUsers, CreateShipments, ReadShipments, ReadEvents, PostEvents];
+        use Action::{CreateShipments, ManageApiKeys, ManageUsers, PostEvents, ReadEvents, ReadShipments};
+        let all = [ManageUsers, ManageApiKeys, CreateShipments, ReadShipments, ReadEvents, PostEvents];
         let allowed = |role| all.into_iter().filter(|action| action.is_open_to(role)).collect::<Vec<_>>();
         assert_eq!(allowed(Role::Admin), all);
         assert_eq!(allowed(Role::Client), [CreateShipments, ReadShipments, ReadEvents, PostEvents]);

@@ -3,6 +3,7 @@
 //! `cause`, which is logged with the trace id and never sent.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -12,8 +13,8 @@ use shared::shipment::{EventId, FieldError, RejectReason, Status, Timestamp};
 use shared::shipment_store::StoreError;
 use shared::telemetry::TraceContext;
 
-/// After how many seconds a caller should try again: a failover takes a few.
-const RETRY_AFTER_SECONDS: u64 = 2;
+/// After how many seconds a caller should try again when a dependency is away: a failover takes a few.
+const RETRY_AFTER: Duration = Duration::from_secs(2);
 /// Most bad fields that one answer names: ten for each event of a usual batch. A body of nothing but unknown fields
 /// must not make an answer that is larger than itself.
 pub(crate) const FIELD_ERRORS: usize = 1_000;
@@ -29,6 +30,11 @@ pub(crate) enum Code {
     MethodNotAllowed,
     RequestTimeout,
     UsernameTaken,
+    /// A user is the last enabled admin.
+    LastAdmin,
+    /// Somebody else changed the user at the same time.
+    UserChanged,
+    TooManyRequests,
     /// An event was judged and not applied; the word is the reason.
     Outcome(RejectReason),
     PayloadTooLarge,
@@ -50,6 +56,9 @@ impl Code {
             }
             Self::RequestTimeout => (StatusCode::REQUEST_TIMEOUT, "REQUEST_TIMEOUT", "The body came too slowly"),
             Self::UsernameTaken => (StatusCode::CONFLICT, "USERNAME_TAKEN", "The user name is taken"),
+            Self::LastAdmin => (StatusCode::CONFLICT, "LAST_ADMIN", "One admin must remain"),
+            Self::UserChanged => (StatusCode::CONFLICT, "USER_CHANGED", "The user was changed at the same time"),
+            Self::TooManyRequests => (StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_REQUESTS", "Too many requests"),
             Self::Outcome(reason) => (StatusCode::CONFLICT, reason.as_str(), "The event was not applied"),
             Self::PayloadTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE", "The body is too large"),
             Self::UnsupportedMediaType => {
@@ -80,6 +89,7 @@ struct Parts {
     errors: Vec<FieldError>,
     outcome: Option<JudgedEvent>,
     challenge: Option<&'static str>,
+    retry_after: Option<Duration>,
     cause: Option<String>,
 }
 
@@ -95,8 +105,9 @@ pub(crate) struct JudgedEvent {
 
 impl Problem {
     pub(crate) fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
+        let retry_after = (code == Code::ServiceUnavailable).then_some(RETRY_AFTER);
         let (errors, outcome, challenge, cause) = (Vec::new(), None, None, None);
-        Self(Box::new(Parts { code, detail: detail.into(), errors, outcome, challenge, cause }))
+        Self(Box::new(Parts { code, detail: detail.into(), errors, outcome, challenge, retry_after, cause }))
     }
 
     /// All bad fields at once.
@@ -144,6 +155,12 @@ impl Problem {
         self
     }
 
+    /// With the header `Retry-After`.
+    pub(crate) fn with_retry_after(mut self, wait: Duration) -> Self {
+        self.0.retry_after = Some(wait);
+        self
+    }
+
     fn because(mut self, cause: impl ToString) -> Self {
         self.0.cause = Some(cause.to_string());
         self
@@ -185,8 +202,10 @@ impl Problem {
         let headers = response.headers_mut();
         headers.remove(header::CONTENT_LENGTH);
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
+        if let Some(wait) = self.0.retry_after {
+            // Whole seconds, and never too early.
+            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         if let Some(challenge) = self.0.challenge {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));

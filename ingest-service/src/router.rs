@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 
-use crate::authenticate::{self, Passwords, Tokens};
+use crate::authenticate::{self, KeyChecks, Standings, Throttle, Tokens, Turns};
 use crate::config::Config;
 use crate::health::{self, Health};
 use crate::metrics::{self, Metrics};
@@ -29,7 +29,10 @@ pub(crate) struct Parts {
     pub(crate) config: Config,
     pub(crate) ports: Ports,
     pub(crate) tokens: Tokens,
-    pub(crate) passwords: Passwords,
+    pub(crate) standings: Standings,
+    pub(crate) keys: KeyChecks,
+    pub(crate) throttle: Arc<Throttle>,
+    pub(crate) turns: Turns,
     pub(crate) numbers: TrackingNumbers,
     pub(crate) health: Health,
     pub(crate) metrics: Metrics,
@@ -50,8 +53,11 @@ impl Edge {
         stop: CancellationToken,
     ) -> Result<Self, MetricError> {
         Ok(Self(Arc::new(Parts {
-            tokens: Tokens::new(&config.jwt_secret),
-            passwords: Passwords::default(),
+            tokens: Tokens::new(&config.jwt_secrets),
+            standings: Standings::new(ports.users.clone()),
+            keys: KeyChecks::new(ports.api_keys.clone()),
+            throttle: Arc::default(),
+            turns: Turns::default(),
             numbers: TrackingNumbers::new(ports.leases.clone()),
             health: Health::default(),
             metrics: Metrics::new(registry)?,
@@ -102,9 +108,13 @@ fn routes() -> Router<Edge> {
         ("/readyz", get(health::ready)),
         ("/metrics", get(metrics::show)),
     ];
-    let api: [(&str, MethodRouter<Edge>); 7] = [
+    let user = get(authenticate::get_user).patch(authenticate::change_user).delete(authenticate::remove_user);
+    let api: [(&str, MethodRouter<Edge>); 10] = [
         ("/auth/login", post(authenticate::log_in)),
         ("/auth/users", get(authenticate::list_users).post(authenticate::add_user)),
+        ("/auth/users/{username}", user),
+        ("/auth/api-keys", get(authenticate::list_keys).post(authenticate::add_key)),
+        ("/auth/api-keys/{id}", get(authenticate::get_key).delete(authenticate::remove_key)),
         ("/shipments", get(query::list_shipments).post(publish::post_shipment)),
         ("/shipments/{tracking_number}", get(query::get_shipment)),
         ("/events", post(publish::post_event)),

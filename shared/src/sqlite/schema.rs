@@ -10,7 +10,7 @@ use super::{OpenError, connect};
 const APPLICATION_ID: i64 = 0x5253_5452;
 
 /// One step of the schema for each version; a file of version n has the first n of them. Only ever add one.
-const STEPS: &[&str] = &[include_str!("schema_1.sql")];
+const STEPS: &[&str] = &[include_str!("schema_1.sql"), include_str!("schema_2.sql")];
 
 /// Pages (of 4 KB) that the write-ahead log may gather before a commit moves them into the database file: 64 MB, so that a page
 /// that many commits change is moved once. After a kill -9 the next start reads so much in less than a second.

@@ -3,6 +3,8 @@ use std::sync::{Arc, mpsc};
 use rusqlite::Connection;
 
 use super::*;
+use crate::user_store::UserStore;
+use crate::user_store::sqlite::SqliteUsers;
 
 fn file() -> (tempfile::TempDir, PathBuf) {
     let directory = tempfile::tempdir().expect("a directory");
@@ -157,6 +159,21 @@ fn a_newer_file_and_a_foreign_one_are_refused_by_name() {
 
     std::fs::write(&path, "no database at all, but long enough to be taken for one").expect("written");
     assert!(matches!(Database::open(&path), Err(OpenError::Sqlite { .. })));
+}
+
+#[tokio::test]
+async fn a_file_of_the_first_version_is_brought_up_to_date_and_keeps_what_it_holds() {
+    let (_directory, path) = file();
+    std::fs::create_dir_all(path.parent().expect("it has one")).expect("made");
+    let first = Connection::open(&path).expect("opens");
+    first.execute_batch(include_str!("schema_1.sql")).expect("made");
+    first.execute_batch("PRAGMA application_id = 0x52535452; PRAGMA user_version = 1;").expect("set");
+    let ana = "INSERT INTO users VALUES ('ana', 'hash', 'client', 'client_001', 1700000000000, 1700000000001)";
+    first.execute_batch(ana).expect("inserted");
+    drop(first);
+    let users = SqliteUsers::new(Arc::new(Database::open(&path).expect("opens")));
+    let ana = users.find("ana").await.expect("reads").expect("there");
+    assert_eq!((ana.client_id.as_deref(), ana.disabled), (Some("client_001"), false));
 }
 
 #[tokio::test]

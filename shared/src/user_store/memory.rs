@@ -38,6 +38,33 @@ impl UserStore for MemoryUsers {
     async fn all(&self) -> Result<Vec<User>, StoreError> {
         Ok(self.users().values().cloned().collect())
     }
+
+    async fn replace(&self, was: &User, user: User) -> Result<(), UserError> {
+        let mut users = self.users();
+        let found = users.get(&was.username).ok_or(UserError::Missing)?;
+        if found.updated_at != was.updated_at {
+            return Err(UserError::Changed);
+        }
+        if found.is_enabled_admin() && !user.is_enabled_admin() && !has_admin_besides(&users, &was.username) {
+            return Err(UserError::LastAdmin);
+        }
+        users.insert(was.username.clone(), user);
+        Ok(())
+    }
+
+    async fn remove(&self, username: &str) -> Result<(), UserError> {
+        let mut users = self.users();
+        let found = users.get(username).ok_or(UserError::Missing)?;
+        if found.is_enabled_admin() && !has_admin_besides(&users, username) {
+            return Err(UserError::LastAdmin);
+        }
+        users.remove(username);
+        Ok(())
+    }
+}
+
+fn has_admin_besides(users: &BTreeMap<String, User>, username: &str) -> bool {
+    users.values().any(|user| user.username != username && user.is_enabled_admin())
 }
 
 #[cfg(test)]

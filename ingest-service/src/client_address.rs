@@ -92,7 +92,8 @@ fn network(text: &str) -> Option<IpNet> {
 fn address(text: &str) -> Option<IpAddr> {
     let text = text.trim();
     let bare = text.strip_prefix('[').and_then(|rest| rest.split_once(']')).map(|(address, _)| address);
-    let address = bare.unwrap_or(text).parse().ok().or_else(|| text.parse::<SocketAddr>().ok().map(|with_port| with_port.ip()));
+    let address =
+        bare.unwrap_or(text).parse().ok().or_else(|| text.parse::<SocketAddr>().ok().map(|with_port| with_port.ip()));
     address.map(|address: IpAddr| address.to_canonical())
 }
 
@@ -168,7 +169,9 @@ mod tests {
 
     #[test]
     fn a_wrong_list_names_its_variable() {
-        for (variable, value) in [("TRUSTED_PROXIES", "10.0.0.0/33"), ("TRUSTED_PROXIES", "proxy"), ("PROXY_HEADER", "via")] {
+        for (variable, value) in
+            [("TRUSTED_PROXIES", "10.0.0.0/33"), ("TRUSTED_PROXIES", "proxy"), ("PROXY_HEADER", "via")]
+        {
             let error = TrustedProxies::from_environment(&Environment::of(&[(variable, value)])).expect_err("wrong");
             assert_eq!(error.variable, variable);
         }

@@ -61,7 +61,8 @@ impl Config {
 fn listen_address(environment: &Environment, production: bool) -> Result<IpAddr, SettingError> {
     let default = if production { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::LOCALHOST };
     let Some(text) = environment.text("LISTEN_ADDRESS") else { return Ok(default.into()) };
-    let wrong = |_| SettingError::new("LISTEN_ADDRESS", format!("expected an address such as 0.0.0.0 or ::1, got {text:?}"));
+    let wrong =
+        |_| SettingError::new("LISTEN_ADDRESS", format!("expected an address such as 0.0.0.0 or ::1, got {text:?}"));
     text.parse().map_err(wrong)
 }
 

@@ -183,7 +183,9 @@ mod tests {
 
     #[test]
     fn the_password_is_the_one_line_that_is_read() {
-        for (input, password) in [("correct horse\n", "correct horse"), ("correct horse\r\n", "correct horse"), (" x ", " x ")] {
+        for (input, password) in
+            [("correct horse\n", "correct horse"), ("correct horse\r\n", "correct horse"), (" x ", " x ")]
+        {
             assert_eq!(line_of(input.as_bytes()).expect("a line"), password);
         }
         for input in [b"two\nlines\n" as &[_], b"\xff\n", b"a\rb"] {

@@ -221,7 +221,8 @@ mod tests {
 
     #[test]
     fn a_list_is_what_begins_with_kid_and_nothing_else_is_taken_apart() {
-        let list = read("production", &format!("kid=2026-b:{GOOD}, kid=a:Zk3v/qP8+fQ1m=:T6yWbN0sLxR2aHd7UeJ4cGo9")).expect("a list");
+        let list = read("production", &format!("kid=2026-b:{GOOD}, kid=a:Zk3v/qP8+fQ1m=:T6yWbN0sLxR2aHd7UeJ4cGo9"))
+            .expect("a list");
         assert_eq!(names(&list), [Some("2026-b"), Some("a")]);
         let bytes: Vec<_> = list.all().map(|named| named.secret.bytes()).collect();
         assert_eq!(bytes, [GOOD.as_bytes(), b"Zk3v/qP8+fQ1m=:T6yWbN0sLxR2aHd7UeJ4cGo9"]);

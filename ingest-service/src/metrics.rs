@@ -39,8 +39,7 @@ pub(crate) enum LogIn {
 }
 
 impl LogIn {
-    const ALL: [Self; 5] =
-        [Self::Granted, Self::Refused, Self::AccountThrottled, Self::AddressThrottled, Self::PutOff];
+    const ALL: [Self; 5] = [Self::Granted, Self::Refused, Self::AccountThrottled, Self::AddressThrottled, Self::PutOff];
 
     fn word(self) -> &'static str {
         match self {

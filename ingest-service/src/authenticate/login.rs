@@ -96,13 +96,13 @@ async fn authenticate(edge: &Edge, username: &str, password: String, address: Ip
         // To its end also when the caller hangs up: an attempt that nobody waits for is counted too.
         tokio::task::spawn_blocking(move || {
             let matches = password::matches(&password, hash.as_deref()) && may_enter && !is_public;
+            edge.metrics.password_checked(started.elapsed());
             settle(&edge, attempt, matches);
             drop((turn, place));
             matches
         })
     };
     let matches = checking.await.map_err(|panic| Refusal::PutOff(Problem::internal(panic)))?;
-    edge.metrics.password_checked(started.elapsed());
     user.filter(|_| matches).ok_or(Refusal::Wrong)
 }
 

@@ -22,8 +22,8 @@ pub(crate) use api_key::KeyChecks;
 pub(crate) use api_keys::{add_key, get_key, list_keys, remove_key};
 pub(crate) use login::log_in;
 pub(crate) use password::Turns;
-pub(crate) use password::{LONGEST as LONGEST_PASSWORD, check as check_password};
 pub use password::{HashError, PasswordFault, hash_password};
+pub(crate) use password::{LONGEST as LONGEST_PASSWORD, check as check_password};
 pub(crate) use standing::Standings;
 pub(crate) use throttle::Throttle;
 pub(crate) use token::Tokens;
@@ -61,11 +61,10 @@ impl FromRequestParts<Edge> for Caller {
             let detail = "The request needs one header Authorization: Bearer <token or API key>";
             return Err(Problem::new(Code::Unauthorized, detail).with_challenge("Bearer realm=\"rastro\""));
         };
-        let presented = header
-            .to_str()
-            .ok()
-            .and_then(|text| text.split_once(' '))
-            .and_then(|(scheme, presented)| scheme.eq_ignore_ascii_case("Bearer").then(|| presented.trim_matches(' ')));
+        let presented =
+            header.to_str().ok().and_then(|text| text.split_once(' ')).and_then(|(scheme, presented)| {
+                scheme.eq_ignore_ascii_case("Bearer").then(|| presented.trim_matches(' '))
+            });
         let caller = match presented {
             Some(presented) if presented.starts_with(key::PREFIX) => by_key(edge, presented).await?,
             Some(presented) => by_token(edge, presented).await?,

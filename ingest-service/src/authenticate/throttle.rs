@@ -249,7 +249,8 @@ mod tests {
     #[test]
     fn an_address_has_fifty_failures_and_its_known_callers_are_not_locked_out_by_them() {
         let (throttle, start) = (Throttle::default(), Instant::now());
-        let (known, stranger) = (throttle.attempt("ana", at("203.0.113.7")), throttle.attempt("zoe", at("203.0.113.7")));
+        let (known, stranger) =
+            (throttle.attempt("ana", at("203.0.113.7")), throttle.attempt("zoe", at("203.0.113.7")));
         throttle.succeeded(known);
         guess_around(&throttle, "203.0.113.7", OF_ADDRESS.failures, start);
         let refused = Throttled { limit: Limit::Address, retry_after: OF_ADDRESS.regained };

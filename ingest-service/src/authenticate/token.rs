@@ -208,9 +208,13 @@ mod tests {
     fn credentials_are_told_apart_by_their_version_and_without_one_by_the_second() {
         let (version, second) = (Credentials::Version(now().as_millis()), Credentials::AsOf(now().unix_seconds()));
         let next = Timestamp::from_millis(now().as_millis() + 1);
-        assert!(version.are_those_since(now()) && !version.are_those_since(next) && !version.are_those_since(later(-60)));
+        assert!(
+            version.are_those_since(now()) && !version.are_those_since(next) && !version.are_those_since(later(-60))
+        );
         assert!(version.are_newer_than(later(-60)) && !version.are_newer_than(now()) && !version.are_newer_than(next));
-        assert!(second.are_those_since(now()) && second.are_those_since(later(-60)) && !second.are_those_since(later(1)));
+        assert!(
+            second.are_those_since(now()) && second.are_those_since(later(-60)) && !second.are_those_since(later(1))
+        );
     }
 
     #[test]
@@ -228,7 +232,10 @@ mod tests {
             assert!(verifies(before, after) && verifies(after, after));
         }
         assert!(verifies(&added, &plain) && verifies(&turned, &plain) && verifies(&turned, &added));
-        assert!(!verifies(&dropped, &added) && !verifies(&dropped, &plain), "a secret that was dropped is worth nothing");
+        assert!(
+            !verifies(&dropped, &added) && !verifies(&dropped, &plain),
+            "a secret that was dropped is worth nothing"
+        );
     }
 
     #[test]
@@ -237,7 +244,8 @@ mod tests {
         let mut header = Header::new(Algorithm::HS256);
         header.kid = Some("new".to_owned());
         let sign = |header: &Header, secret: &str| {
-            jsonwebtoken::encode(header, &claims(), &EncodingKey::from_secret(secret.as_bytes())).expect("claims are JSON")
+            jsonwebtoken::encode(header, &claims(), &EncodingKey::from_secret(secret.as_bytes()))
+                .expect("claims are JSON")
         };
         assert!(both.verify(&sign(&header, SECRET), now()).is_some());
         assert!(both.verify(&sign(&header, OLD), now()).is_none(), "signed with another one than it says");

@@ -1,15 +1,19 @@
 //! An edge on memory adapters, and the smallest processor that there can be.
 
+use std::cell::Cell;
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use axum::extract::ConnectInfo;
 use axum::http::{HeaderMap, Request, StatusCode, header};
 use http_body_util::BodyExt;
 use ingest_service::{Config, Ports, SEEDED_USERS, hash_password};
 use serde_json::{Value, json};
+use shared::api_key_store::memory::MemoryApiKeys;
 use shared::applied::in_process::AppliedPositions;
 use shared::dedup_window::memory::MemoryWindow;
 use shared::dedup_window::{Decided, DedupWindow};
@@ -34,9 +38,20 @@ pub(crate) const CLIENT: &str = "client_user_001";
 pub(crate) const OTHER_CLIENT: &str = "client_user_002";
 pub(crate) const DRIVER: &str = "driver_user_001";
 
-/// 2025-06-15T15:06:40Z, in every test.
+thread_local! {
+    /// How much time has passed in this test: each has a thread of its own.
+    static PASSED: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+}
+
+/// 2025-06-15T15:06:40Z in every test, until it lets time pass.
 pub(crate) fn now() -> Timestamp {
-    Timestamp::from_millis(1_750_000_000_000)
+    Timestamp::from_millis(1_750_000_000_000).plus(PASSED.get())
+}
+
+/// Lets time pass, for a test whose time is paused.
+pub(crate) async fn pass(time: Duration) {
+    PASSED.set(PASSED.get() + time);
+    tokio::time::advance(time).await;
 }
 
 /// An answer.
@@ -76,6 +91,7 @@ pub(crate) struct World {
     pub(crate) window: Arc<MemoryWindow>,
     pub(crate) applied: Arc<AppliedPositions>,
     pub(crate) users: Arc<MemoryUsers>,
+    pub(crate) api_keys: Arc<MemoryApiKeys>,
     pub(crate) registry: MetricRegistry,
     pub(crate) stop: CancellationToken,
     pub(crate) router: Router,
@@ -88,10 +104,15 @@ impl World {
 
     /// A world in which some ports are replaced.
     pub(crate) async fn with(replace: impl FnOnce(&mut Ports)) -> Self {
+        Self::of(&[("JWT_SECRET", SECRET), ("MAX_BATCH", "20")], replace).await
+    }
+
+    /// A world with other settings.
+    pub(crate) async fn of(settings: &[(&str, &str)], replace: impl FnOnce(&mut Ports)) -> Self {
         let log = MemoryLog::new(4, || now().as_millis());
         let (store, applied) = (Arc::new(MemoryStore::default()), Arc::new(AppliedPositions::default()));
         let window = Arc::new(MemoryWindow::new(Duration::from_secs(3600)));
-        let users = Arc::new(MemoryUsers::default());
+        let (users, api_keys) = (Arc::new(MemoryUsers::default()), Arc::new(MemoryApiKeys::default()));
         add_users(&users).await;
         let mut ports = Ports {
             log: Arc::new(log.clone()),
@@ -99,14 +120,14 @@ impl World {
             window: window.clone(),
             applied: applied.clone(),
             users: users.clone(),
+            api_keys: api_keys.clone(),
             leases: Arc::new(MemoryLeases::new().expect("randomness")),
         };
         replace(&mut ports);
-        let environment = Environment::of(&[("JWT_SECRET", SECRET), ("MAX_BATCH", "20")]);
-        let config = Config::from_environment(&environment).expect("valid");
+        let config = Config::from_environment(&Environment::of(settings)).expect("valid");
         let (registry, stop) = (MetricRegistry::default(), CancellationToken::new());
         let router = ingest_service::router(config, ports, now, &registry, stop.clone()).expect("a new registry");
-        Self { log, store, window, applied, users, registry, stop, router }
+        Self { log, store, window, applied, users, api_keys, registry, stop, router }
     }
 
     /// Sends a request as it is.
@@ -136,6 +157,49 @@ impl World {
         self.send(request.body(Body::from(body)).expect("well-formed")).await
     }
 
+    /// Whoever holds `credential`, a token or a key, calls with a body.
+    pub(crate) async fn call(&self, credential: &str, method: &str, path: &str, body: &Value) -> Answer {
+        let request = Request::builder().method(method).uri(path).header("content-type", "application/json");
+        let request = request.header(header::AUTHORIZATION, format!("Bearer {credential}"));
+        self.send(request.body(Body::from(body.to_string())).expect("well-formed")).await
+    }
+
+    /// A user changes or removes something.
+    pub(crate) async fn change(&self, user: &str, method: &str, path: &str, body: &Value) -> Answer {
+        let bearer = self.bearer(user).await;
+        self.call(bearer.trim_start_matches("Bearer "), method, path, body).await
+    }
+
+    /// `POST /auth/login`.
+    pub(crate) async fn log_in(&self, username: &str, password: &str) -> Answer {
+        self.log_in_from("203.0.113.7", &[], username, password).await
+    }
+
+    /// `POST /auth/login` from an address, with some headers.
+    pub(crate) async fn log_in_from(
+        &self,
+        address: &str,
+        headers: &[(&str, &str)],
+        username: &str,
+        password: &str,
+    ) -> Answer {
+        self.send(login(address, headers, username, password)).await
+    }
+
+    /// The token of a user who logs in.
+    pub(crate) async fn token(&self, username: &str, password: &str) -> String {
+        let answer = self.log_in(username, password).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
+        answer.json()["token"].as_str().expect("a token").to_owned()
+    }
+
+    /// What the line of `/metrics` that begins with `name` shows.
+    pub(crate) async fn metric(&self, name: &str) -> u64 {
+        let text = self.send(Request::get("/metrics").body(Body::empty()).expect("well-formed")).await.text;
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("no {name} in {text}")).parse().expect("a number")
+    }
+
     /// `POST /events` with `Prefer: wait=5`.
     pub(crate) async fn post_and_wait(&self, user: &str, body: &Value) -> Answer {
         let headers = [("content-type", "application/json"), ("prefer", "wait=5")];
@@ -149,9 +213,7 @@ impl World {
         if let Some(bearer) = tokens.get(user) {
             return bearer.clone();
         }
-        let body = json!({"username": user, "password": "password123"}).to_string();
-        let request = Request::post("/auth/login").header("content-type", "application/json");
-        let answer = self.send(request.body(Body::from(body)).expect("well-formed")).await;
+        let answer = self.send(login("203.0.113.1", &[], user, "password123")).await;
         let bearer = format!("Bearer {}", answer.json()["token"].as_str().expect("a token"));
         tokens.insert(user.to_owned(), bearer.clone());
         bearer
@@ -270,16 +332,21 @@ async fn add_users(users: &MemoryUsers) {
     let seeded = SEEDED_USERS.map(|user| (user.username, user.role, user.client_id));
     let other = (OTHER_CLIENT, Role::Client, Some("client_002"));
     for (username, role, client_id) in seeded.into_iter().chain([other]) {
-        let user = User {
-            username: username.to_owned(),
-            password_hash: hash.clone(),
-            role,
-            client_id: client_id.map(str::to_owned),
-            created_at: now(),
-            updated_at: now(),
-        };
+        let client_id = client_id.map(str::to_owned);
+        let user = User::new(username.to_owned(), hash.clone(), role, client_id, now());
         users.add(user).await.expect("a new name");
     }
+}
+
+/// A request of `POST /auth/login`.
+pub(crate) fn login(address: &str, headers: &[(&str, &str)], username: &str, password: &str) -> Request<Body> {
+    let mut request = Request::post("/auth/login").header("content-type", "application/json");
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let peer = SocketAddr::new(address.parse().expect("an address"), 4711);
+    let body = json!({"username": username, "password": password}).to_string();
+    request.extension(ConnectInfo(peer)).body(Body::from(body)).expect("well-formed")
 }
 
 /// A body of `POST /shipments` without a client.

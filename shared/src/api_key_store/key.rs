@@ -187,7 +187,8 @@ mod tests {
     fn what_is_no_key_is_not_read() {
         let key = KeyText::random().expect("randomness").reveal().to_owned();
         let cut = &key[..key.len() - 1];
-        for text in ["", "rk_", "rk__", cut, &format!("{key}0"), &key.to_lowercase(), &key.replace('_', "-"), &key[3..]] {
+        for text in ["", "rk_", "rk__", cut, &format!("{key}0"), &key.to_lowercase(), &key.replace('_', "-"), &key[3..]]
+        {
             assert_eq!(KeyText::parse(text), None, "{text}");
         }
         // I, L, O and U are no digits.

@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use mongodb::bson::raw::{CStr, cstr};
 use mongodb::bson::{DateTime, Document, RawArrayBuf, RawDocumentBuf, doc, rawdoc};
-use mongodb::options::{ClientOptions, CollectionOptions, ReadConcern, ReadPreference, SelectionCriteria, WriteConcern};
+use mongodb::options::{
+    ClientOptions, CollectionOptions, ReadConcern, ReadPreference, SelectionCriteria, WriteConcern,
+};
 use mongodb::{Client, ClientSession, Collection, Database};
 
 pub(crate) use members::Members;

@@ -79,13 +79,7 @@ pub struct User {
 impl User {
     /// A user who is added at `now`.
     #[must_use]
-    pub fn new(
-        username: String,
-        password_hash: String,
-        role: Role,
-        client_id: Option<String>,
-        now: Timestamp,
-    ) -> Self {
+    pub fn new(username: String, password_hash: String, role: Role, client_id: Option<String>, now: Timestamp) -> Self {
         Self { username, password_hash, role, client_id, disabled: false, created_at: now, updated_at: now }
     }
 

@@ -115,9 +115,8 @@ fn find(connection: &Connection, username: &str) -> rusqlite::Result<Option<User
 
 /// Within the writer's transaction nobody else changes a user.
 fn check_another_admin(connection: &Connection, username: &str) -> Result<(), UserError> {
-    let mut statement = connection.prepare_cached(
-        "SELECT EXISTS (SELECT 1 FROM users WHERE role = ?1 AND disabled = 0 AND username <> ?2)",
-    )?;
+    let mut statement = connection
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM users WHERE role = ?1 AND disabled = 0 AND username <> ?2)")?;
     let exists: bool = statement.query_row([Role::Admin.as_str(), username], |row| row.get(0))?;
     if exists { Ok(()) } else { Err(UserError::LastAdmin) }
 }

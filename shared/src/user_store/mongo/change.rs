@@ -25,7 +25,10 @@ const PAUSE: Duration = Duration::from_millis(5);
 /// What is to become of a user.
 pub(super) enum Change {
     /// This, if the user is still the one of that time.
-    Replace { was_updated_at: Timestamp, user: User },
+    Replace {
+        was_updated_at: Timestamp,
+        user: User,
+    },
     Remove,
 }
 
@@ -57,7 +60,8 @@ impl MongoUsers {
     /// Makes the document `admins` where it is missing: two transactions that both made it would not be in each other's way.
     async fn make_turnstile(&self) -> Result<(), StoreError> {
         let control = self.connection.collection_in_transactions(CONTROL);
-        let make = control.update_one(doc! { "_id": ADMINS }, doc! { "$setOnInsert": { "changes": 0_i64 } }).upsert(true);
+        let make =
+            control.update_one(doc! { "_id": ADMINS }, doc! { "$setOnInsert": { "changes": 0_i64 } }).upsert(true);
         within(CALL_DEADLINE, make).await.map(drop)
     }
 
@@ -79,7 +83,10 @@ impl MongoUsers {
         change: &Change,
     ) -> mongodb::error::Result<Result<(), UserError>> {
         let [users, control] = [AUTH_USERS, CONTROL].map(|name| self.connection.collection_in_transactions(name));
-        control.update_one(doc! { "_id": ADMINS }, doc! { "$inc": { "changes": 1_i64 } }).session(&mut *session).await?;
+        control
+            .update_one(doc! { "_id": ADMINS }, doc! { "$inc": { "changes": 1_i64 } })
+            .session(&mut *session)
+            .await?;
 
         let found = users.find_one(doc! { "username": { "$eq": username } }).session(&mut *session).await?;
         let found = match found.as_deref().map(decode).transpose() {
@@ -91,7 +98,8 @@ impl MongoUsers {
             return Ok(Err(UserError::Changed));
         }
         if found.is_enabled_admin() && !change.leaves_an_admin() {
-            let another = doc! { "username": { "$ne": username }, "role": Role::Admin.as_str(), "disabled": { "$ne": true } };
+            let another =
+                doc! { "username": { "$ne": username }, "role": Role::Admin.as_str(), "disabled": { "$ne": true } };
             if users.find_one(another).session(&mut *session).await?.is_none() {
                 return Ok(Err(UserError::LastAdmin));
             }

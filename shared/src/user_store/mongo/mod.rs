@@ -141,7 +141,7 @@ mod tests {
         on_real_database(name, async |connection| {
             let (users, time) = (MongoUsers::new(&connection), date(Timestamp::from_millis(1_700_000_000_456)));
             let old = doc! { "_id": "ana", "username": "ana", "password_hash": "h", "role": "admin", "created_at": time,
-                "updated_at": time, "note": "by hand" };
+            "updated_at": time, "note": "by hand" };
             let insert = doc! { "insert": AUTH_USERS, "documents": [old] };
             connection.administer(insert, CALL_DEADLINE).await.map_err(|failure| failure.error).expect("inserted");
             let ana = users.find("ana").await.expect("reachable").expect("there");

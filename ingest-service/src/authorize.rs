@@ -9,6 +9,7 @@ use crate::error::{Code, Problem};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
     ManageUsers,
+    ManageApiKeys,
     CreateShipments,
     ReadShipments,
     ReadEvents,
@@ -23,15 +24,8 @@ impl Action {
             (_, Role::Admin)
             | (Self::CreateShipments | Self::ReadShipments | Self::ReadEvents | Self::PostEvents, Role::Client)
             | (Self::PostEvents, Role::Source) => true,
-            (Self::ManageUsers | Self::OperateCarriers, Role::Client)
-            | (
-                Self::ManageUsers
-                | Self::OperateCarriers
-                | Self::CreateShipments
-                | Self::ReadShipments
-                | Self::ReadEvents,
-                Role::Source,
-            ) => false,
+            (Self::ManageUsers | Self::ManageApiKeys | Self::OperateCarriers, Role::Client | Role::Source)
+            | (Self::CreateShipments | Self::ReadShipments | Self::ReadEvents, Role::Source) => false,
         }
     }
 }
@@ -62,8 +56,10 @@ mod tests {
 
     #[test]
     fn each_role_may_do_what_the_contract_says_and_no_more() {
-        use Action::{CreateShipments, ManageUsers, OperateCarriers, PostEvents, ReadEvents, ReadShipments};
-        let all = [ManageUsers, OperateCarriers, CreateShipments, ReadShipments, ReadEvents, PostEvents];
+        use Action::{
+            CreateShipments, ManageApiKeys, ManageUsers, OperateCarriers, PostEvents, ReadEvents, ReadShipments,
+        };
+        let all = [ManageUsers, ManageApiKeys, OperateCarriers, CreateShipments, ReadShipments, ReadEvents, PostEvents];
         let allowed = |role| all.into_iter().filter(|action| action.is_open_to(role)).collect::<Vec<_>>();
         assert_eq!(allowed(Role::Admin), all);
         assert_eq!(allowed(Role::Client), [CreateShipments, ReadShipments, ReadEvents, PostEvents]);

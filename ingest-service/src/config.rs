@@ -1,50 +1,32 @@
 //! The settings of the edge. What an adapter needs to reach its server is the adapter's own.
 
-use std::fmt;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
 use shared::settings::{Environment, SettingError};
 use shared::shipment::Policy;
 
 use crate::carriers::Carriers;
+use crate::client_address::TrustedProxies;
+use crate::jwt_secret::JwtSecrets;
 
-/// Fewest bytes of a secret in production: HS256 is no stronger than its key, and its hash has 32 bytes (RFC 7518, section 3.2).
-const SECRET_BYTES: usize = 32;
-/// The secret of development. It is public, so production refuses it.
-const DEVELOPMENT_SECRET: &str = "rastro-development-secret-do-not-use-in-production";
 /// Largest `MAX_BATCH`: so many events fit into the body limit of 1 MiB when each is as small as can be.
 const LARGEST_BATCH: usize = 10_000;
-
-/// What signs the tokens. It is never shown.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// The secret made of `text`.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    pub(crate) fn bytes(&self) -> &[u8] {
-        self.0.as_bytes()
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("Secret")
-    }
-}
 
 /// The settings of the edge.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// `PORT`: where a program listens; 0 for any free port.
     pub port: u16,
+    /// `LISTEN_ADDRESS`: on which of the machine's addresses a program listens. In development all users have a public password, so by
+    /// default nobody but this machine gets to them; in production, all addresses.
+    pub listen_address: IpAddr,
     /// `ENV` is not `production`: three users are seeded.
     pub development: bool,
     /// `JWT_SECRET`: signs the tokens.
-    pub jwt_secret: Secret,
+    pub jwt_secrets: JwtSecrets,
+    /// `TRUSTED_PROXIES`: who is believed when it says for whom it calls.
+    pub trusted_proxies: TrustedProxies,
     /// `MAX_BATCH`: most events in one `POST /events/batch`.
     pub max_batch: usize,
     /// `TRANSITION_POLICY`: the policy of a shipment whose request names none.
@@ -66,8 +48,10 @@ impl Config {
         let transition_policy = environment.choice("TRANSITION_POLICY", Policy::Strict, &policies)?;
         Ok(Self {
             port: environment.number("PORT", 8080, 0..=u16::MAX)?,
+            listen_address: listen_address(environment, production)?,
             development: !production,
-            jwt_secret: secret(environment.text("JWT_SECRET"), production)?,
+            jwt_secrets: JwtSecrets::from_environment(environment, production)?,
+            trusted_proxies: TrustedProxies::from_environment(environment)?,
             max_batch: environment.number("MAX_BATCH", 1000, 1..=LARGEST_BATCH)?,
             transition_policy,
             allow_cancel_in_transit: environment.flag("ALLOW_CANCEL_IN_TRANSIT", false)?,
@@ -77,16 +61,12 @@ impl Config {
     }
 }
 
-fn secret(given: Option<String>, production: bool) -> Result<Secret, SettingError> {
-    let problem = match given.as_deref() {
-        None if production => "is required in production; for instance: openssl rand -hex 32".to_owned(),
-        Some(DEVELOPMENT_SECRET) if production => "is the public one of development".to_owned(),
-        Some(text) if production && text.len() < SECRET_BYTES => {
-            format!("has {} bytes; production asks for at least {SECRET_BYTES}", text.len())
-        }
-        _ => return Ok(Secret(given.unwrap_or_else(|| DEVELOPMENT_SECRET.to_owned()))),
-    };
-    Err(SettingError::new("JWT_SECRET", problem))
+fn listen_address(environment: &Environment, production: bool) -> Result<IpAddr, SettingError> {
+    let default = if production { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::LOCALHOST };
+    let Some(text) = environment.text("LISTEN_ADDRESS") else { return Ok(default.into()) };
+    let wrong =
+        |_| SettingError::new("LISTEN_ADDRESS", format!("expected an address such as 0.0.0.0 or ::1, got {text:?}"));
+    text.parse().map_err(wrong)
 }
 
 #[cfg(test)]
@@ -98,19 +78,6 @@ mod tests {
     }
 
     #[test]
-    fn production_refuses_a_missing_a_short_and_the_default_secret_and_never_shows_it() {
-        let with = |secret| read(&[("ENV", "production"), ("JWT_SECRET", secret)]);
-        for secret in ["", "hunter2hunter2", DEVELOPMENT_SECRET] {
-            let problem = with(secret).expect_err("refused");
-            assert!(problem.starts_with("JWT_SECRET: "), "{problem}");
-            assert!(secret.is_empty() || !problem.contains(secret), "{problem}");
-        }
-        let config = with("0123456789abcdef0123456789abcdef").expect("long enough");
-        assert!(!config.development);
-        assert!(!format!("{config:?}").contains("0123456789abcdef"), "{config:?}");
-    }
-
-    #[test]
     fn development_needs_no_setting_at_all() {
         let config = read(&[]).expect("defaults");
         assert_eq!((config.port, config.max_batch, config.development), (8080, 1000, true));
@@ -118,10 +85,23 @@ mod tests {
     }
 
     #[test]
+    fn users_whose_passwords_are_public_are_offered_to_this_machine_only() {
+        let secret = ("JWT_SECRET", "9c1f0f6d2b7a4e58b3d6a1c07e94f2d85b6e3a70c4d1f928");
+        let listens_on = |variables: &[(&str, &str)]| read(variables).expect("valid").listen_address.to_string();
+        assert_eq!(listens_on(&[]), "127.0.0.1");
+        assert_eq!(listens_on(&[("ENV", "production"), secret]), "0.0.0.0");
+        assert_eq!(listens_on(&[("LISTEN_ADDRESS", "0.0.0.0")]), "0.0.0.0");
+        assert_eq!(listens_on(&[("ENV", "production"), secret, ("LISTEN_ADDRESS", "::1")]), "::1");
+    }
+
+    #[test]
     fn a_wrong_value_stops_the_start_with_the_name_of_its_variable() {
         for (variable, value) in [
             ("PORT", "70000"),
             ("ENV", "staging"),
+            ("LISTEN_ADDRESS", "localhost"),
+            ("JWT_SECRET", "kid=a:secret,b"),
+            ("TRUSTED_PROXIES", "10.0.0.0/99"),
             ("MAX_BATCH", "0"),
             ("TRANSITION_POLICY", "loose"),
             ("ALLOW_CANCEL_IN_TRANSIT", "perhaps"),

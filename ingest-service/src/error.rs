@@ -3,6 +3,7 @@
 //! `cause`, which is logged with the trace id and never sent.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -12,8 +13,8 @@ use shared::shipment::{EventId, FieldError, RejectReason, Status, Timestamp};
 use shared::shipment_store::StoreError;
 use shared::telemetry::TraceContext;
 
-/// After how many seconds a caller should try again: a failover takes a few.
-const RETRY_AFTER_SECONDS: u64 = 2;
+/// After how many seconds a caller should try again when a dependency is away: a failover takes a few.
+const RETRY_AFTER: Duration = Duration::from_secs(2);
 /// Most bad fields that one answer names: ten for each event of a usual batch. A body of nothing but unknown fields
 /// must not make an answer that is larger than itself.
 pub(crate) const FIELD_ERRORS: usize = 1_000;
@@ -31,6 +32,11 @@ pub(crate) enum Code {
     UsernameTaken,
     IdempotencyKeyInUse,
     IdempotencyKeyReused,
+    /// A user is the last enabled admin.
+    LastAdmin,
+    /// Somebody else changed the user at the same time.
+    UserChanged,
+    TooManyRequests,
     /// An event was judged and not applied; the word is the reason.
     Outcome(RejectReason),
     PayloadTooLarge,
@@ -60,6 +66,9 @@ impl Code {
             Self::IdempotencyKeyReused => {
                 (StatusCode::UNPROCESSABLE_ENTITY, "IDEMPOTENCY_KEY_REUSED", "The key belongs to another request")
             }
+            Self::LastAdmin => (StatusCode::CONFLICT, "LAST_ADMIN", "One admin must remain"),
+            Self::UserChanged => (StatusCode::CONFLICT, "USER_CHANGED", "The user was changed at the same time"),
+            Self::TooManyRequests => (StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_REQUESTS", "Too many requests"),
             Self::Outcome(reason) => (StatusCode::CONFLICT, reason.as_str(), "The event was not applied"),
             Self::PayloadTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE", "The body is too large"),
             Self::UnsupportedMediaType => {
@@ -91,6 +100,7 @@ struct Parts {
     errors: Vec<FieldError>,
     outcome: Option<JudgedEvent>,
     challenge: Option<&'static str>,
+    retry_after: Option<Duration>,
     cause: Option<String>,
 }
 
@@ -106,8 +116,10 @@ pub(crate) struct JudgedEvent {
 
 impl Problem {
     pub(crate) fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
+        let passing = matches!(code, Code::ServiceUnavailable | Code::IdempotencyKeyInUse);
+        let retry_after = passing.then_some(RETRY_AFTER);
         let (errors, outcome, challenge, cause) = (Vec::new(), None, None, None);
-        Self(Box::new(Parts { code, detail: detail.into(), errors, outcome, challenge, cause }))
+        Self(Box::new(Parts { code, detail: detail.into(), errors, outcome, challenge, retry_after, cause }))
     }
 
     /// All bad fields at once.
@@ -155,6 +167,12 @@ impl Problem {
         self
     }
 
+    /// With the header `Retry-After`.
+    pub(crate) fn with_retry_after(mut self, wait: Duration) -> Self {
+        self.0.retry_after = Some(wait);
+        self
+    }
+
     fn because(mut self, cause: impl ToString) -> Self {
         self.0.cause = Some(cause.to_string());
         self
@@ -196,8 +214,10 @@ impl Problem {
         let headers = response.headers_mut();
         headers.remove(header::CONTENT_LENGTH);
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if matches!(self.0.code, Code::ServiceUnavailable | Code::IdempotencyKeyInUse) {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
+        if let Some(wait) = self.0.retry_after {
+            // Whole seconds, and never too early.
+            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         if let Some(challenge) = self.0.challenge {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));

@@ -15,10 +15,13 @@
 mod authenticate;
 mod authorize;
 mod carriers;
+mod client_address;
 mod config;
+mod create_admin;
 mod error;
 mod health;
 mod idempotent;
+mod jwt_secret;
 mod metrics;
 mod outcome;
 mod prefer;
@@ -34,6 +37,7 @@ mod validate;
 
 use std::sync::Arc;
 
+use shared::api_key_store::ApiKeyStore;
 use shared::applied::AppliedWatcher;
 use shared::dedup_window::DedupWindow;
 use shared::event_log::EventAppender;
@@ -42,12 +46,15 @@ use shared::number_lease::NumberLeases;
 use shared::shipment_store::ShipmentReader;
 use shared::user_store::UserStore;
 
-pub use authenticate::{HashError, hash_password};
+pub use authenticate::{HashError, PasswordFault, hash_password};
 pub use carriers::{BrokenMappings, Carriers, UnmappedTally, reload_on_hangup};
-pub use config::{Config, Secret};
+pub use client_address::TrustedProxies;
+pub use config::Config;
+pub use create_admin::{Command, CreateAdmin, CreateAdminError, UsageError};
+pub use jwt_secret::{JwtSecrets, Secret};
 pub use router::router;
-pub use seed::{SEEDED_USERS, SeedError, SeededUser, seed_users};
-pub use serve::serve;
+pub use seed::{SEEDED_USERS, SeedError, SeededUser, check_admin, seed_users};
+pub use serve::{listen, serve};
 
 /// Everything outside of the process that the edge talks to.
 #[derive(Clone)]
@@ -58,6 +65,7 @@ pub struct Ports {
     pub window: Arc<dyn DedupWindow>,
     pub applied: Arc<dyn AppliedWatcher>,
     pub users: Arc<dyn UserStore>,
+    pub api_keys: Arc<dyn ApiKeyStore>,
     pub leases: Arc<dyn NumberLeases>,
     pub keys: Arc<dyn IdempotencyKeys>,
     pub unmapped: Arc<UnmappedTally>,

@@ -1,38 +1,53 @@
-//! The program: settings, telemetry, adapters, serve, drain.
+//! The program: settings, telemetry, adapters, serve, drain; or one of its other commands.
 
 use std::error::Error;
-use std::net::Ipv4Addr;
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ingest_service::{Config, Ports, SeedError, UnmappedTally, reload_on_hangup, router, seed_users, serve};
+use ingest_service::{
+    Command, Config, CreateAdmin, Ports, SeedError, UnmappedTally, check_admin, listen, reload_on_hangup, router,
+    seed_users, serve,
+};
+use shared::api_key_store::mongo::MongoApiKeys;
 use shared::applied::redis::RedisWatcher;
 use shared::dedup_window::redis::RedisWindow;
 use shared::event_log::kafka::KafkaAppender;
 use shared::idempotency::mongo::MongoKeys;
 use shared::metrics::MetricRegistry;
+use shared::mongo::MongoConnection;
 use shared::number_lease::mongo::MongoLeases;
 use shared::servers::{PrepareError, Servers};
-use shared::settings::{Environment, SettingError};
+use shared::settings::Environment;
 use shared::shipment_store::mongo::MongoReader;
 use shared::unmapped_codes::mongo::MongoUnmappedCodes;
-use shared::user_store::UserStore;
 use shared::user_store::mongo::MongoUsers;
+use shared::user_store::{UserError, UserStore};
 use shared::{clock, shutdown, telemetry};
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 const SERVICE: &str = "ingest-service";
 /// So long the servers may take before we serve without them: when all is well, whoever finds us finds us complete, and when one is
 /// away, calls that need it get their 503.
 const PREPARED_FIRST: Duration = Duration::from_secs(5);
-/// Pause between two attempts to add the users of development.
-const SEED_PAUSE: Duration = Duration::from_secs(1);
+/// Exit code of a program whose arguments are not understood.
+const USAGE: u8 = 2;
+/// Pause between two attempts to look after the users to begin with.
+const USERS_PAUSE: Duration = Duration::from_secs(1);
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run().await {
+    let done = match Command::from_arguments(SERVICE, std::env::args_os().skip(1)) {
+        Ok(Command::Serve) => run().await,
+        Ok(Command::CreateAdmin(command)) => create_admin(command).await,
+        Ok(Command::Help) => say(&Command::usage(SERVICE)),
+        Err(error) => {
+            eprintln!("{SERVICE}: {error}");
+            return ExitCode::from(USAGE);
+        }
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{SERVICE}: {error}");
@@ -41,16 +56,24 @@ async fn main() -> ExitCode {
     }
 }
 
+async fn create_admin(command: CreateAdmin) -> Result<(), Box<dyn Error>> {
+    let users = MongoUsers::new(&MongoConnection::from_environment(&Environment::of_process()).await?);
+    users.ensure_schema().await?;
+    say(&command.run(&users, clock::system).await?)
+}
+
+fn say(text: &str) -> Result<(), Box<dyn Error>> {
+    Ok(writeln!(io::stdout(), "{text}")?)
+}
+
 async fn run() -> Result<(), Box<dyn Error>> {
     let environment = Environment::of_process();
     let config = Config::from_environment(&environment)?;
     let telemetry = telemetry::start(&environment, SERVICE)?;
     let servers = Servers::from_environment(&environment).await?;
     let stop = shutdown::on_signal()?;
-    let (port, development) = (config.port, config.development);
-    let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port))
-        .await
-        .map_err(|error| SettingError::new("PORT", format!("cannot listen on {port}: {error}")))?;
+    let development = config.development;
+    let listener = listen(&config).await?;
     tracing::info!(address = %listener.local_addr()?, "listening");
 
     let registry = MetricRegistry::default();
@@ -65,6 +88,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
         window: Arc::new(RedisWindow::new(&servers.redis, servers.dedup_ttl)),
         applied: Arc::new(RedisWatcher::start(&servers.redis, &servers.kafka.topic)),
         users: users.clone(),
+        api_keys: Arc::new(MongoApiKeys::new(&servers.mongo)),
         leases: Arc::new(MongoLeases::new(&servers.mongo)),
         keys: Arc::new(MongoKeys::new(&servers.mongo)),
         unmapped: unmapped.clone(),
@@ -92,7 +116,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
     Ok(prepared?)
 }
 
-/// Makes what must stand in the servers, and in development the users to begin with.
+/// Makes what must stand in the servers, and looks after the users to begin with.
 async fn prepare(
     servers: &Servers,
     users: &dyn UserStore,
@@ -100,19 +124,20 @@ async fn prepare(
     stop: &CancellationToken,
 ) -> Result<(), PrepareError> {
     servers.prepare(stop).await?;
-    if development {
-        let seed = async {
-            while let Err(error) = seed(users).await {
-                tracing::warn!(%error, "the users of development are not there yet");
-                tokio::time::sleep(SEED_PAUSE).await;
-            }
-        };
-        stop.run_until_cancelled(seed).await;
-    }
+    let look_after_users = async {
+        while let Err(error) = first_users(users, development).await {
+            tracing::warn!(%error, "the users to begin with are not there yet");
+            tokio::time::sleep(USERS_PAUSE).await;
+        }
+    };
+    stop.run_until_cancelled(look_after_users).await;
     tracing::info!("prepared");
     Ok(())
 }
 
-async fn seed(users: &dyn UserStore) -> Result<(), SeedError> {
-    seed_users(users, clock::system).await.map(drop)
+async fn first_users(users: &dyn UserStore, development: bool) -> Result<(), SeedError> {
+    if development {
+        return seed_users(users, clock::system).await;
+    }
+    Ok(check_admin(users, SERVICE).await.map_err(UserError::Store)?)
 }

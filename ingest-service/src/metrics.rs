@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use prometheus::{HistogramVec, IntCounterVec, IntGaugeVec};
+use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec};
 use shared::metrics::{MetricError, MetricRegistry};
 use shared::shipment::{ServiceType, Timestamp};
 
@@ -61,6 +61,69 @@ impl KeyResult {
     }
 }
 
+/// How a log-in ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LogIn {
+    Granted,
+    /// Unknown user, wrong password or a user who is kept out.
+    Refused,
+    /// The account has failed too often from the address.
+    AccountThrottled,
+    /// The address has failed too often, or has too many log-ins waiting.
+    AddressThrottled,
+    /// There was no turn to hash, or the users cannot be reached.
+    PutOff,
+}
+
+impl LogIn {
+    const ALL: [Self; 5] = [Self::Granted, Self::Refused, Self::AccountThrottled, Self::AddressThrottled, Self::PutOff];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Granted => "granted",
+            Self::Refused => "refused",
+            Self::AccountThrottled => "account_throttled",
+            Self::AddressThrottled => "address_throttled",
+            Self::PutOff => "put_off",
+        }
+    }
+}
+
+/// What a caller presents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Credential {
+    Token,
+    ApiKey,
+}
+
+/// What became of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Presented {
+    Accepted,
+    /// Accepted as far as is known: the store does not answer.
+    Unconfirmed,
+    /// Not ours, changed, unknown, or a token that has expired.
+    Invalid,
+    /// A token of a user who was disabled, removed or changed since; a key that has expired.
+    Withdrawn,
+    /// A key that is not known while the store does not answer.
+    PutOff,
+}
+
+impl Presented {
+    const ALL: [Self; 5] = [Self::Accepted, Self::Unconfirmed, Self::Invalid, Self::Withdrawn, Self::PutOff];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Unconfirmed => "unconfirmed",
+            Self::Invalid => "invalid",
+            Self::Withdrawn => "withdrawn",
+            Self::PutOff => "put_off",
+        }
+    }
+}
+
 /// The edge's metrics.
 pub(crate) struct Metrics {
     registry: MetricRegistry,
@@ -72,6 +135,9 @@ pub(crate) struct Metrics {
     scans: IntCounterVec,
     reload_refused: IntGaugeVec,
     mappings_read: IntGaugeVec,
+    logins: IntCounterVec,
+    password_checks: Histogram,
+    credentials: IntCounterVec,
 }
 
 impl Metrics {
@@ -120,10 +186,28 @@ impl Metrics {
                 "When the mappings that are in use were read",
                 &[],
             )?,
+            logins: registry.counter("shipping_logins_total", "Log-ins by how they ended", &["result"])?,
+            password_checks: registry.plain_seconds(
+                "shipping_password_check_duration_seconds",
+                "Comparing a password with a hash, the wait for a turn included",
+            )?,
+            credentials: registry.counter(
+                "shipping_credentials_total",
+                "Tokens and API keys that callers presented, by what became of them",
+                &["credential", "result"],
+            )?,
         };
         // All of them are there from the beginning, so that a rate over the first one is right.
         for result in [WindowResult::Duplicate, WindowResult::Unknown, WindowResult::Unavailable] {
             metrics.window(result, 0);
+        }
+        for result in LogIn::ALL {
+            metrics.logins.with_label_values(&[result.word()]).inc_by(0);
+        }
+        for result in Presented::ALL {
+            for credential in [Credential::Token, Credential::ApiKey] {
+                metrics.credential(credential, result).inc_by(0);
+            }
         }
         for service in ServiceType::ALL {
             metrics.shipments.with_label_values(&[service.as_str()]).inc_by(0);
@@ -164,6 +248,29 @@ impl Metrics {
     /// A request with an `Idempotency-Key` fared so.
     pub(crate) fn key(&self, result: KeyResult) {
         self.keys.with_label_values(&[result.word()]).inc();
+    }
+
+    /// A log-in ended.
+    pub(crate) fn log_in(&self, result: LogIn) {
+        self.logins.with_label_values(&[result.word()]).inc();
+    }
+
+    /// A password was compared, which took so long.
+    pub(crate) fn password_checked(&self, duration: Duration) {
+        self.password_checks.observe(duration.as_secs_f64());
+    }
+
+    /// A caller presented this.
+    pub(crate) fn presented(&self, credential: Credential, result: Presented) {
+        self.credential(credential, result).inc();
+    }
+
+    fn credential(&self, credential: Credential, result: Presented) -> IntCounter {
+        let credential = match credential {
+            Credential::Token => "token",
+            Credential::ApiKey => "api_key",
+        };
+        self.credentials.with_label_values(&[credential, result.word()])
     }
 
     /// A shipment was registered.

@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 
-use crate::authenticate::{self, Passwords, Tokens};
+use crate::authenticate::{self, KeyChecks, Standings, Throttle, Tokens, Turns};
 use crate::config::Config;
 use crate::health::{self, Health};
 use crate::idempotent::once;
@@ -31,7 +31,10 @@ pub(crate) struct Parts {
     pub(crate) config: Config,
     pub(crate) ports: Ports,
     pub(crate) tokens: Tokens,
-    pub(crate) passwords: Passwords,
+    pub(crate) standings: Standings,
+    pub(crate) keys: KeyChecks,
+    pub(crate) throttle: Arc<Throttle>,
+    pub(crate) turns: Turns,
     pub(crate) numbers: TrackingNumbers,
     pub(crate) health: Health,
     pub(crate) metrics: Metrics,
@@ -53,8 +56,11 @@ impl Edge {
     ) -> Result<Self, MetricError> {
         config.carriers.started(clock());
         Ok(Self(Arc::new(Parts {
-            tokens: Tokens::new(&config.jwt_secret),
-            passwords: Passwords::default(),
+            tokens: Tokens::new(&config.jwt_secrets),
+            standings: Standings::new(ports.users.clone()),
+            keys: KeyChecks::new(ports.api_keys.clone()),
+            throttle: Arc::default(),
+            turns: Turns::default(),
             numbers: TrackingNumbers::new(ports.leases.clone()),
             health: Health::default(),
             metrics: Metrics::new(registry)?,
@@ -105,9 +111,13 @@ fn routes() -> Router<Edge> {
         ("/readyz", get(health::ready)),
         ("/metrics", get(metrics::show)),
     ];
-    let api: [(&str, MethodRouter<Edge>); 12] = [
+    let user = get(authenticate::get_user).patch(authenticate::change_user).delete(authenticate::remove_user);
+    let api: [(&str, MethodRouter<Edge>); 15] = [
         ("/auth/login", post(authenticate::log_in)),
         ("/auth/users", get(authenticate::list_users).post(authenticate::add_user)),
+        ("/auth/users/{username}", user),
+        ("/auth/api-keys", get(authenticate::list_keys).post(authenticate::add_key)),
+        ("/auth/api-keys/{id}", get(authenticate::get_key).delete(authenticate::remove_key)),
         ("/shipments", get(query::list_shipments).post(once::<Registration>)),
         ("/shipments/{tracking_number}", get(query::get_shipment)),
         ("/shipments/{tracking_number}/events", get(query::list_shipment_events)),

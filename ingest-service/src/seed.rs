@@ -1,6 +1,7 @@
-//! The three users of development.
+//! The users to begin with: three in development; in production one, whom somebody must make.
 
 use shared::clock::Clock;
+use shared::shipment_store::StoreError;
 use shared::user_store::{Role, User, UserError, UserStore};
 
 use crate::authenticate::{HashError, hash_password};
@@ -28,6 +29,11 @@ pub const SEEDED_USERS: [SeededUser; 3] = [
     SeededUser { username: "driver_user_001", password: PASSWORD, role: Role::Source, client_id: None },
 ];
 
+/// Whether these are the name and the password of a user of development, which everybody knows.
+pub(crate) fn is_public(username: &str, password: &str) -> bool {
+    SEEDED_USERS.iter().any(|seeded| seeded.username == username && seeded.password == password)
+}
+
 /// Why users were not seeded.
 #[derive(Debug, thiserror::Error)]
 pub enum SeedError {
@@ -50,12 +56,27 @@ pub async fn seed_users(users: &dyn UserStore, clock: Clock) -> Result<(), SeedE
         }
         let hashing = tokio::task::spawn_blocking(move || hash_password(seeded.password));
         let password_hash = hashing.await.expect("hashing does not panic")?;
-        let (username, client_id, now) = (seeded.username.to_owned(), seeded.client_id.map(str::to_owned), clock());
-        let user = User { username, password_hash, role: seeded.role, client_id, created_at: now, updated_at: now };
-        match users.add(user).await {
+        let (username, client_id) = (seeded.username.to_owned(), seeded.client_id.map(str::to_owned));
+        match users.add(User::new(username, password_hash, seeded.role, client_id, clock())).await {
             Ok(()) | Err(UserError::Taken) => {} // another instance was first
             Err(error) => return Err(error.into()),
         }
+    }
+    Ok(())
+}
+
+/// Says in the log that nobody can administer, when that is so; for `ENV=production`. `program` is what makes an admin.
+///
+/// # Errors
+/// The store failed.
+pub async fn check_admin(users: &dyn UserStore, program: &str) -> Result<(), StoreError> {
+    let public = |user: &User| SEEDED_USERS.iter().any(|seeded| seeded.username == user.username);
+    let users = users.all().await?;
+    if !users.iter().any(User::is_enabled_admin) {
+        tracing::warn!("there is no admin who can log in; to make one: {program} create-admin");
+    }
+    if users.iter().any(public) {
+        tracing::warn!("there are users of development; their public password is refused in production");
     }
     Ok(())
 }

@@ -1,18 +1,26 @@
 //! Connections: how many, how long they may take to say something, and how they end.
 
 use std::convert::Infallible;
+use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::ConnectInfo;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use shared::event_log::EventAppender;
+use shared::settings::SettingError;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tower::ServiceExt;
+
+use crate::config::Config;
 
 /// Most connections at a time. One more waits in the system's backlog; an idle one costs about 10 KB.
 const CONNECTIONS: usize = 8_192;
@@ -27,6 +35,25 @@ const NOTICE: Duration = Duration::from_millis(500);
 const DRAIN: Duration = Duration::from_secs(12);
 /// How long to wait when no connection can be taken (no file descriptor left, say).
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
+
+/// Listens where `config` says.
+///
+/// # Errors
+/// The address or the port cannot be had; the message names the setting to change.
+pub async fn listen(config: &Config) -> Result<TcpListener, SettingError> {
+    let (address, port) = (config.listen_address, config.port);
+    let wrong = |error: std::io::Error| match error.kind() {
+        ErrorKind::AddrInUse => {
+            let other = port.checked_add(1).unwrap_or(8080);
+            SettingError::new("PORT", format!("{port} is in use; try PORT={other}"))
+        }
+        ErrorKind::AddrNotAvailable => {
+            SettingError::new("LISTEN_ADDRESS", format!("{address} is no address of this machine"))
+        }
+        _ => SettingError::new("PORT", format!("cannot listen on {port}: {error}")),
+    };
+    TcpListener::bind((address, port)).await.map_err(wrong)
+}
 
 /// Serves `router` on `listener` until `stop` is cancelled. Then `/readyz` is false, new connections are taken for half a second more, what is
 /// in flight is finished within twelve seconds, and `log` is flushed.
@@ -69,8 +96,8 @@ async fn accept(
     loop {
         let held = room.clone().acquire_owned().await.expect("the semaphore is never closed");
         match listener.accept().await {
-            Ok((stream, _)) => {
-                connections.spawn(connection(stream, router.clone(), closing.clone(), held));
+            Ok((stream, peer)) => {
+                connections.spawn(connection(stream, peer, router.clone(), closing.clone(), held));
             }
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be taken");
@@ -80,12 +107,22 @@ async fn accept(
     }
 }
 
-async fn connection(stream: TcpStream, router: Router, closing: CancellationToken, held: OwnedSemaphorePermit) {
+async fn connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    router: Router,
+    closing: CancellationToken,
+    held: OwnedSemaphorePermit,
+) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "answers may be delayed by Nagle's algorithm");
     }
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEAD_DEADLINE).max_header_size(HEAD_BYTES);
+    let router = router.map_request(move |mut request: axum::http::Request<Incoming>| {
+        request.extensions_mut().insert(ConnectInfo(peer));
+        request
+    });
     let serving = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     let mut serving = std::pin::pin!(serving);
     let ended = tokio::select! {

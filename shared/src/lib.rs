@@ -3,13 +3,14 @@
 //! - [`shipment`]: the domain, pure: tracking numbers, events and their identity, the state of a shipment and
 //!   the decision what an event does to it. No I/O, no clock, no log line.
 //! - [`carrier`]: the vocabularies of carriers, pure as well: from their codes, texts and local times to our words.
-//! - [`event_log`], [`shipment_store`], [`dedup_window`], [`applied`], [`user_store`], [`number_lease`], [`unmapped_codes`],
-//!   [`idempotency`]: the ports.
+//! - [`event_log`], [`shipment_store`], [`dedup_window`], [`applied`], [`user_store`], [`api_key_store`], [`number_lease`],
+//!   [`unmapped_codes`], [`idempotency`]: the ports.
 //!   Each module's documentation is its contract; the adapters and the one conformance suite that all of them
 //!   pass stand beside it.
 //! - [`settings`], [`telemetry`], [`metrics`], [`shutdown`], [`breaker`], [`clock`]: what every program needs to start, to be seen, to stop
 //!   and to live with a dependency that is away.
 
+pub mod api_key_store;
 pub mod applied;
 pub mod breaker;
 pub mod carrier;

@@ -49,16 +49,12 @@ impl Servers {
     /// # Errors
     /// One of them is wrong.
     pub async fn from_environment(environment: &Environment) -> Result<Self, SettingError> {
-        let uri = environment.text_or("MONGO_URI", "mongodb://127.0.0.1:27017");
-        let database = environment.text_or("MONGO_DB", "shipping_system");
         let address = environment.text_or("REDIS_ADDR", "127.0.0.1:6379");
         let number = environment.number("REDIS_DB", 0, 0..=1_000)?;
         let seconds = environment.number("DEDUP_TTL_SECONDS", 3600, 1..=LONGEST_WINDOW_SECONDS)?;
         Ok(Self {
             kafka: KafkaSettings::from_environment(environment)?,
-            mongo: MongoConnection::open(&uri, &database)
-                .await
-                .map_err(|error| SettingError::new("MONGO_URI", error.to_string()))?,
+            mongo: MongoConnection::from_environment(environment).await?,
             redis: RedisConnection::open(&address, number)
                 .map_err(|error| SettingError::new("REDIS_ADDR", error.to_string()))?,
             dedup_ttl: Duration::from_secs(seconds),

@@ -67,6 +67,12 @@ impl Client {
         Self { token: Some(token.to_owned()), ..self.clone() }
     }
 
+    /// The token that it calls with.
+    #[must_use]
+    pub fn token(&self) -> Option<&str> {
+        self.token.as_deref()
+    }
+
     /// The same caller as a user of `client_id`.
     #[must_use]
     pub fn of(&self, client_id: &str) -> Self {

@@ -79,6 +79,12 @@ impl Served {
         }
     }
 
+    /// A caller of it who has not logged in.
+    #[must_use]
+    pub fn nobody(&self) -> Client {
+        Client::nobody(&self.url)
+    }
+
     /// What it counts.
     pub async fn metrics(&self) -> String {
         let answer = Client::nobody(&self.url).get("/metrics").await;

@@ -1,19 +1,20 @@
 //! Rastro in one process: both services over one SQLite file, and no server at all. `cargo run` starts it.
 //!
-//! Config, telemetry, adapters, serve, drain. Everything else stands in the two libraries and in the adapters.
+//! Config, telemetry, adapters, serve, drain; or one of its other commands. Everything else stands in the two libraries and in the adapters.
 
 mod greeting;
 mod secret;
 
 use std::error::Error;
-use std::io::{ErrorKind, Write};
-use std::net::Ipv4Addr;
-use std::path::PathBuf;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ingest_service::{Command, CreateAdmin};
 use processor_service::Processor;
+use shared::api_key_store::sqlite::SqliteApiKeys;
 use shared::applied::in_process::AppliedPositions;
 use shared::clock;
 use shared::dedup_window::memory::MemoryWindow;
@@ -27,21 +28,59 @@ use shared::sqlite::Database;
 use shared::unmapped_codes::sqlite::SqliteUnmappedCodes;
 use shared::user_store::sqlite::SqliteUsers;
 use shared::{shutdown, telemetry};
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+const PROGRAM: &str = "rastro";
 /// Longest `DEDUP_TTL_SECONDS`: a week. The window is a hint; the file knows every event for ever.
 const LONGEST_WINDOW: u64 = 7 * 24 * 3600;
 
+/// Exit code of a program whose arguments are not understood.
+const USAGE: u8 = 2;
+
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run().await {
+    let done = match Command::from_arguments(PROGRAM, std::env::args_os().skip(1)) {
+        Ok(Command::Serve) => run().await,
+        Ok(Command::CreateAdmin(command)) => create_admin(command).await,
+        Ok(Command::Help) => say(&Command::usage(PROGRAM)),
+        Err(error) => {
+            eprintln!("{PROGRAM}: {error}");
+            return ExitCode::from(USAGE);
+        }
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("rastro: {error}");
+            eprintln!("{PROGRAM}: {error}");
             ExitCode::FAILURE
         }
     }
+}
+
+/// The file is one process's own: it must be stopped while this one adds an admin.
+async fn create_admin(command: CreateAdmin) -> Result<(), Box<dyn Error>> {
+    let users = SqliteUsers::new(Arc::new(open(&file_in(&data_directory(&Environment::of_process())))?));
+    say(&command.run(&users, clock::system).await?)
+}
+
+fn say(text: &str) -> Result<(), Box<dyn Error>> {
+    Ok(writeln!(io::stdout(), "{text}")?)
+}
+
+fn data_directory(environment: &Environment) -> PathBuf {
+    PathBuf::from(environment.text_or("DATA_DIR", "./data"))
+}
+
+fn file_in(data: &Path) -> PathBuf {
+    data.join("rastro.sqlite")
+}
+
+fn open(file: &Path) -> Result<Database, SettingError> {
+    Database::open(file).map_err(|error| data_dir(&error))
+}
+
+fn data_dir(problem: &dyn std::fmt::Display) -> SettingError {
+    SettingError::new("DATA_DIR", problem.to_string())
 }
 
 async fn run() -> Result<(), Box<dyn Error>> {
@@ -50,16 +89,15 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let mut processor = processor_service::config::Config::from_environment(&environment)?;
     processor.lanes = 1; // one file, one partition: another lane would have nothing to do
     let window = environment.number("DEDUP_TTL_SECONDS", 3600, 1..=LONGEST_WINDOW)?;
-    let data = PathBuf::from(environment.text_or("DATA_DIR", "./data"));
-    let telemetry = telemetry::start(&environment, "rastro")?;
+    let data = data_directory(&environment);
+    let telemetry = telemetry::start(&environment, PROGRAM)?;
     let stop = shutdown::on_signal()?;
 
-    let listener = listen(edge.port).await?;
-    let file = data.join("rastro.sqlite");
-    let data_dir = |problem: &dyn std::fmt::Display| SettingError::new("DATA_DIR", problem.to_string());
-    let database = Arc::new(Database::open(&file).map_err(|error| data_dir(&error))?);
+    let listener = ingest_service::listen(&edge).await?;
+    let file = file_in(&data);
+    let database = Arc::new(open(&file)?);
     if edge.development && environment.text("JWT_SECRET").is_none() {
-        edge.jwt_secret = secret::of(&data).map_err(|error| data_dir(&error))?;
+        edge.jwt_secrets = secret::of(&data).map_err(|error| data_dir(&error))?.into();
     }
     let registry = MetricRegistry::default();
     let applied = Arc::new(AppliedPositions::default());
@@ -69,6 +107,8 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let users = Arc::new(SqliteUsers::new(database.clone()));
     if edge.development {
         ingest_service::seed_users(&*users, clock::system).await?;
+    } else {
+        ingest_service::check_admin(&*users, PROGRAM).await?;
     }
 
     let ports = processor_service::Ports {
@@ -78,6 +118,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
         announcer: applied.clone(),
     };
     let processor = Processor::new(processor, ports, clock::system, &registry)?;
+    let api_keys = Arc::new(SqliteApiKeys::new(database.clone()));
     let leases = Arc::new(SqliteLeases::new(database.clone()));
     let keys = Arc::new(SqliteKeys::open(database.clone()).await?);
     let unmapped = ingest_service::UnmappedTally::start(Arc::new(SqliteUnmappedCodes::new(database)));
@@ -89,6 +130,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
         window,
         applied,
         users,
+        api_keys,
         leases,
         keys,
         unmapped: unmapped.clone(),
@@ -119,15 +161,4 @@ async fn run() -> Result<(), Box<dyn Error>> {
     telemetry.stop();
     served?;
     Ok(processed?)
-}
-
-async fn listen(port: u16) -> Result<TcpListener, SettingError> {
-    let busy = |error: std::io::Error| match error.kind() {
-        ErrorKind::AddrInUse => {
-            let other = port.checked_add(1).unwrap_or(8080);
-            SettingError::new("PORT", format!("{port} is in use; try PORT={other}"))
-        }
-        _ => SettingError::new("PORT", format!("cannot listen on {port}: {error}")),
-    };
-    TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await.map_err(busy)
 }

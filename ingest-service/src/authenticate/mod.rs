@@ -1,31 +1,44 @@
-//! Who is calling: `POST /auth/login` gives out tokens, [`Caller`] is read from them, `/auth/users` manages who may log in.
+//! Who is calling: `POST /auth/login` gives out tokens, [`Caller`] is read from them and from API keys, `/auth/users` and
+//! `/auth/api-keys` manage who may call.
 
+mod api_key;
+mod api_keys;
+mod login;
 mod password;
+mod remembered;
+mod standing;
+mod throttle;
 mod token;
 mod users;
 
-use axum::Json;
-use axum::extract::{FromRequestParts, Request, State};
+use axum::extract::FromRequestParts;
 use axum::http::header;
 use axum::http::request::Parts;
-use serde::Serialize;
+use shared::api_key_store::key;
 use shared::shipment::Reporter;
 use shared::user_store::Role;
 
-pub use password::{HashError, hash_password};
-pub(crate) use password::{PASSWORD_BYTES, PASSWORD_CHARACTERS, Passwords};
+pub(crate) use api_key::KeyChecks;
+pub(crate) use api_keys::{add_key, get_key, list_keys, remove_key};
+pub(crate) use login::log_in;
+pub(crate) use password::Turns;
+pub use password::{HashError, PasswordFault, hash_password};
+pub(crate) use password::{LONGEST as LONGEST_PASSWORD, check as check_password};
+pub(crate) use standing::Standings;
+pub(crate) use throttle::Throttle;
 pub(crate) use token::Tokens;
-pub(crate) use users::{add_user, list_users};
+pub(crate) use users::{add_user, change_user, get_user, list_users, remove_user};
 
 use crate::error::{Code, Problem};
-use crate::request::{self, LOGIN_BODY_BYTES};
+use crate::metrics::{Credential, Presented};
 use crate::router::Edge;
-use crate::validate;
+use api_key::KeyJudgement;
+use standing::Judgement;
 
-/// Whoever holds a valid token.
+/// Whoever holds a valid token or key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Caller {
-    /// The user's name.
+    /// The user's name, or `key:` and the id of a key.
     pub(crate) sub: String,
     pub(crate) role: Role,
     /// Always there for role `client`.
@@ -45,40 +58,49 @@ impl FromRequestParts<Edge> for Caller {
     async fn from_request_parts(parts: &mut Parts, edge: &Edge) -> Result<Self, Problem> {
         let mut given = parts.headers.get_all(header::AUTHORIZATION).iter();
         let (Some(header), None) = (given.next(), given.next()) else {
-            let detail = "The request needs one header Authorization: Bearer <token>";
+            let detail = "The request needs one header Authorization: Bearer <token or API key>";
             return Err(Problem::new(Code::Unauthorized, detail).with_challenge("Bearer realm=\"rastro\""));
         };
-        let token = header
-            .to_str()
-            .ok()
-            .and_then(|text| text.split_once(' '))
-            .and_then(|(scheme, token)| scheme.eq_ignore_ascii_case("Bearer").then(|| token.trim_matches(' ')));
-        token.and_then(|token| edge.tokens.verify(token, edge.now())).ok_or_else(|| {
+        let presented =
+            header.to_str().ok().and_then(|text| text.split_once(' ')).and_then(|(scheme, presented)| {
+                scheme.eq_ignore_ascii_case("Bearer").then(|| presented.trim_matches(' '))
+            });
+        let caller = match presented {
+            Some(presented) if presented.starts_with(key::PREFIX) => by_key(edge, presented).await?,
+            Some(presented) => by_token(edge, presented).await?,
+            None => None,
+        };
+        caller.ok_or_else(|| {
             // One text for all reasons: a forger learns nothing.
             let challenge = "Bearer realm=\"rastro\", error=\"invalid_token\"";
-            Problem::new(Code::Unauthorized, "The token is invalid or has expired").with_challenge(challenge)
+            Problem::new(Code::Unauthorized, "The token or key is invalid or has expired").with_challenge(challenge)
         })
     }
 }
 
-#[derive(Serialize)]
-pub(crate) struct Granted {
-    token: String,
-    expires_in: i64,
-    token_type: &'static str,
+async fn by_token(edge: &Edge, presented: &str) -> Result<Option<Caller>, Problem> {
+    let Some(token) = edge.tokens.verify(presented, edge.now()) else {
+        edge.metrics.presented(Credential::Token, Presented::Invalid);
+        return Ok(None);
+    };
+    let (caller, result) = match edge.standings.judge(&token).await? {
+        Judgement::Stands => (Some(token.caller), Presented::Accepted),
+        Judgement::Unconfirmed => (Some(token.caller), Presented::Unconfirmed),
+        Judgement::Withdrawn => (None, Presented::Withdrawn),
+    };
+    edge.metrics.presented(Credential::Token, result);
+    Ok(caller)
 }
 
-/// `POST /auth/login`.
-pub(crate) async fn log_in(State(edge): State<Edge>, request: Request) -> Result<Json<Granted>, Problem> {
-    let body = request::json(request, LOGIN_BODY_BYTES).await?;
-    let (username, password) = validate::credentials(body).map_err(Problem::invalid)?;
-    let user = edge.ports.users.find(&username).await?;
-    let hash = user.as_ref().map(|user| user.password_hash.clone());
-    let matches = edge.passwords.matches(password, hash).await?;
-    let Some(user) = user.filter(|_| matches) else {
-        let problem = Problem::new(Code::Unauthorized, "The user name or the password is wrong");
-        return Err(problem.with_challenge("Bearer realm=\"rastro\""));
+async fn by_key(edge: &Edge, presented: &str) -> Result<Option<Caller>, Problem> {
+    let judged = edge.keys.judge(presented, edge.now()).await;
+    let (caller, result) = match judged {
+        Ok(KeyJudgement::Stands(caller)) => (Ok(Some(caller)), Presented::Accepted),
+        Ok(KeyJudgement::Unconfirmed(caller)) => (Ok(Some(caller)), Presented::Unconfirmed),
+        Ok(KeyJudgement::Invalid) => (Ok(None), Presented::Invalid),
+        Ok(KeyJudgement::Expired) => (Ok(None), Presented::Withdrawn),
+        Err(problem) => (Err(problem), Presented::PutOff),
     };
-    let token = edge.tokens.issue(&user, edge.now())?;
-    Ok(Json(Granted { token, expires_in: token::LIFE_SECONDS, token_type: "Bearer" }))
+    edge.metrics.presented(Credential::ApiKey, result);
+    caller
 }

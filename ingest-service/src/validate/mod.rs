@@ -1,23 +1,21 @@
 //! What callers send, read and judged field by field: everything that is wrong is reported at once. The forms are the ones of the
 //! domain, which the processor reads records with too; here stands only what the edge asks for besides.
 
+mod accounts;
 mod batch;
 mod scan;
 
 use serde_json::Value;
 use shared::carrier::Reading;
-use shared::shipment::form::Form;
 use shared::shipment::{EventBody, FieldError, ShipmentBody, Timestamp, UnknownFields, limits};
 use shared::user_store::Role;
 
+pub(crate) use accounts::{UserChange, check_username, credentials, new_key, new_user, user_change};
 pub(crate) use batch::{BatchItem, is_batch, items};
 pub(crate) use scan::scan;
 
-use crate::authenticate::{Caller, PASSWORD_BYTES, PASSWORD_CHARACTERS};
+use crate::authenticate::Caller;
 use crate::error::{Code, Problem};
-
-/// Longest user name, in characters: an e-mail address has room in it as far as people have them.
-const USERNAME: usize = 64;
 
 /// An event as it was understood, and what it was read as when it came in a carrier's words.
 #[derive(Debug)]
@@ -91,63 +89,6 @@ pub(crate) fn shipment(value: Value, caller: &Caller) -> Result<ShipmentBody, Pr
     }
 }
 
-/// User name and password of a log-in.
-///
-/// # Errors
-/// Every bad field.
-pub(crate) fn credentials(value: Value) -> Result<(String, String), Vec<FieldError>> {
-    let mut form = Form::of(value)?;
-    let username = form.text("username", USERNAME);
-    let password = password(&mut form);
-    form.finish(UnknownFields::Refuse)?;
-    Ok((username, password))
-}
-
-fn password(form: &mut Form) -> String {
-    // Characters are never more than bytes, so the form's own limit lets no valid one through its fingers.
-    let password = form.text("password", PASSWORD_BYTES);
-    if password.len() > PASSWORD_BYTES {
-        form.error("password", "too_long", format!("must have at most {PASSWORD_BYTES} bytes"));
-    }
-    password
-}
-
-/// A user to be added. `Debug` is not derived: it holds a password.
-pub(crate) struct NewUser {
-    pub(crate) username: String,
-    pub(crate) password: String,
-    pub(crate) role: Role,
-    pub(crate) client_id: Option<String>,
-}
-
-/// The body of `POST /auth/users`.
-///
-/// # Errors
-/// Every bad field.
-pub(crate) fn new_user(value: Value) -> Result<NewUser, Vec<FieldError>> {
-    let mut form = Form::of(value)?;
-    let username = form.text("username", USERNAME);
-    let allowed = |character: char| character.is_alphanumeric() || matches!(character, '_' | '-' | '.' | '@' | '+');
-    if !username.chars().all(allowed) {
-        form.error("username", "malformed", "must consist of letters, digits, _ - . @ and +");
-    }
-    let password = password(&mut form);
-    if !password.is_empty() && password.chars().count() < PASSWORD_CHARACTERS {
-        form.error("password", "too_short", format!("must have at least {PASSWORD_CHARACTERS} characters"));
-    }
-    let present = form.has("role");
-    let role = form.optional_word("role", Role::ALL, Role::as_str);
-    if !present {
-        form.error("role", "required", "is required");
-    }
-    let client_id = form.optional_text("client_id", limits::CLIENT_ID);
-    if role == Some(Role::Client) && client_id.is_none() {
-        form.error("client_id", "required", "is required for the role client");
-    }
-    form.finish(UnknownFields::Refuse)?;
-    Ok(NewUser { username, password, role: role.unwrap_or(Role::Source), client_id })
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -199,23 +140,5 @@ mod tests {
             (problem.code(), problem.detail()),
             (Code::ValidationError, "3 fields are invalid; errors names them")
         );
-    }
-
-    #[test]
-    fn a_user_has_a_role_and_a_client_has_a_client_id() {
-        let body = |change: fn(&mut Value)| {
-            let mut value =
-                json!({"username": "zoë@x.mx", "password": "a long one", "role": "client", "client_id": "c"});
-            change(&mut value);
-            new_user(value).err().unwrap_or_default()
-        };
-        assert_eq!(fields(&body(|_| ())), []);
-        assert_eq!(fields(&body(|user| user["client_id"] = json!(null))), [("client_id", "required")]);
-        assert_eq!(fields(&body(|user| user["role"] = json!("root"))), [("role", "unknown_value")]);
-        assert_eq!(fields(&body(|user| user["role"] = json!(null))), [("role", "required")]);
-        assert_eq!(fields(&body(|user| user["password"] = json!("short"))), [("password", "too_short")]);
-        assert_eq!(fields(&body(|user| user["password"] = json!("é".repeat(37)))), [("password", "too_long")]);
-        assert_eq!(fields(&body(|user| user["username"] = json!("a b"))), [("username", "malformed")]);
-        assert_eq!(fields(&body(|user| user["api_key"] = json!("k"))), [("api_key", "unknown_field")]);
     }
 }

@@ -236,7 +236,7 @@ async fn a_key_is_remembered_for_a_day_and_no_longer() {
     // A token lives as long as a key.
     let send_again = async || {
         let request = Request::post("/shipments")
-            .header(header::AUTHORIZATION, world.log_in(CLIENT).await)
+            .header(header::AUTHORIZATION, format!("Bearer {}", world.token(CLIENT, "password123").await))
             .header("content-type", "application/json")
             .header("idempotency-key", KEY);
         world.send(request.body(Body::from(registration().to_string())).expect("well-formed")).await

@@ -1,15 +1,19 @@
 //! An edge on memory adapters, and the smallest processor that there can be.
 
+use std::cell::Cell;
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use axum::extract::ConnectInfo;
 use axum::http::{HeaderMap, Request, StatusCode, header};
 use http_body_util::BodyExt;
 use ingest_service::{Config, Ports, SEEDED_USERS, UnmappedTally, hash_password};
 use serde_json::{Value, json};
+use shared::api_key_store::memory::MemoryApiKeys;
 use shared::applied::in_process::AppliedPositions;
 use shared::clock::Clock;
 use shared::dedup_window::memory::MemoryWindow;
@@ -37,9 +41,20 @@ pub(crate) const CLIENT: &str = "client_user_001";
 pub(crate) const OTHER_CLIENT: &str = "client_user_002";
 pub(crate) const DRIVER: &str = "driver_user_001";
 
-/// 2025-06-15T15:06:40Z, in every test.
+thread_local! {
+    /// How much time has passed in this test: each has a thread of its own.
+    static PASSED: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+}
+
+/// 2025-06-15T15:06:40Z in every test, until it lets time pass.
 pub(crate) fn now() -> Timestamp {
-    Timestamp::from_millis(1_750_000_000_000)
+    Timestamp::from_millis(1_750_000_000_000).plus(PASSED.get())
+}
+
+/// Lets time pass, for a test whose time is paused.
+pub(crate) async fn pass(time: Duration) {
+    PASSED.set(PASSED.get() + time);
+    tokio::time::advance(time).await;
 }
 
 /// An answer.
@@ -81,6 +96,7 @@ pub(crate) struct World {
     pub(crate) users: Arc<MemoryUsers>,
     pub(crate) unmapped: Arc<MemoryUnmappedCodes>,
     pub(crate) keys: Arc<MemoryKeys>,
+    pub(crate) api_keys: Arc<MemoryApiKeys>,
     pub(crate) registry: MetricRegistry,
     pub(crate) stop: CancellationToken,
     pub(crate) router: Router,
@@ -112,6 +128,7 @@ impl World {
         let log = MemoryLog::new(4, || now().as_millis());
         let (store, applied) = (Arc::new(MemoryStore::default()), Arc::new(AppliedPositions::default()));
         let window = Arc::new(MemoryWindow::new(Duration::from_secs(3600)));
+        let api_keys = Arc::new(MemoryApiKeys::default());
         let (users, keys) = (Arc::new(MemoryUsers::default()), Arc::new(MemoryKeys::default()));
         add_users(&users).await;
         let unmapped = Arc::new(MemoryUnmappedCodes::default());
@@ -121,13 +138,14 @@ impl World {
             window: window.clone(),
             applied: applied.clone(),
             users: users.clone(),
+            api_keys: api_keys.clone(),
             leases: Arc::new(MemoryLeases::new().expect("randomness")),
             keys: keys.clone(),
             unmapped: UnmappedTally::start(unmapped.clone()),
         };
         replace(&mut ports);
         let (registry, stop, router) = edge(settings, ports.clone(), clock);
-        Self { log, store, window, applied, users, keys, unmapped, registry, stop, router, ports, clock }
+        Self { log, store, window, applied, users, api_keys, keys, unmapped, registry, stop, router, ports, clock }
     }
 
     /// Another instance of the edge in the same world, but for the ports that are replaced.
@@ -141,6 +159,7 @@ impl World {
             window: self.window.clone(),
             applied: self.applied.clone(),
             users: self.users.clone(),
+            api_keys: self.api_keys.clone(),
             keys: self.keys.clone(),
             unmapped: self.unmapped.clone(),
             registry,
@@ -185,6 +204,49 @@ impl World {
         self.send(request.body(Body::from(body)).expect("well-formed")).await
     }
 
+    /// Whoever holds `credential`, a token or a key, calls with a body.
+    pub(crate) async fn call(&self, credential: &str, method: &str, path: &str, body: &Value) -> Answer {
+        let request = Request::builder().method(method).uri(path).header("content-type", "application/json");
+        let request = request.header(header::AUTHORIZATION, format!("Bearer {credential}"));
+        self.send(request.body(Body::from(body.to_string())).expect("well-formed")).await
+    }
+
+    /// A user changes or removes something.
+    pub(crate) async fn change(&self, user: &str, method: &str, path: &str, body: &Value) -> Answer {
+        let bearer = self.bearer(user).await;
+        self.call(bearer.trim_start_matches("Bearer "), method, path, body).await
+    }
+
+    /// `POST /auth/login`.
+    pub(crate) async fn log_in(&self, username: &str, password: &str) -> Answer {
+        self.log_in_from("203.0.113.7", &[], username, password).await
+    }
+
+    /// `POST /auth/login` from an address, with some headers.
+    pub(crate) async fn log_in_from(
+        &self,
+        address: &str,
+        headers: &[(&str, &str)],
+        username: &str,
+        password: &str,
+    ) -> Answer {
+        self.send(login(address, headers, username, password)).await
+    }
+
+    /// The token of a user who logs in.
+    pub(crate) async fn token(&self, username: &str, password: &str) -> String {
+        let answer = self.log_in(username, password).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
+        answer.json()["token"].as_str().expect("a token").to_owned()
+    }
+
+    /// What the line of `/metrics` that begins with `name` shows.
+    pub(crate) async fn metric(&self, name: &str) -> u64 {
+        let text = self.send(Request::get("/metrics").body(Body::empty()).expect("well-formed")).await.text;
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("no {name} in {text}")).parse().expect("a number")
+    }
+
     /// `POST /events` with `Prefer: wait=5`.
     pub(crate) async fn post_and_wait(&self, user: &str, body: &Value) -> Answer {
         let headers = [("content-type", "application/json"), ("prefer", "wait=5")];
@@ -198,17 +260,9 @@ impl World {
         if let Some(bearer) = tokens.get(user) {
             return bearer.clone();
         }
-        let bearer = self.log_in(user).await;
+        let bearer = format!("Bearer {}", self.token(user, "password123").await);
         tokens.insert(user.to_owned(), bearer.clone());
         bearer
-    }
-
-    /// The header of a user who logs in now.
-    pub(crate) async fn log_in(&self, user: &str) -> String {
-        let body = json!({"username": user, "password": "password123"}).to_string();
-        let request = Request::post("/auth/login").header("content-type", "application/json");
-        let answer = self.send(request.body(Body::from(body)).expect("well-formed")).await;
-        format!("Bearer {}", answer.json()["token"].as_str().expect("a token"))
     }
 
     /// The records of `shipments.events`.
@@ -334,16 +388,21 @@ async fn add_users(users: &MemoryUsers) {
     let seeded = SEEDED_USERS.map(|user| (user.username, user.role, user.client_id));
     let other = (OTHER_CLIENT, Role::Client, Some("client_002"));
     for (username, role, client_id) in seeded.into_iter().chain([other]) {
-        let user = User {
-            username: username.to_owned(),
-            password_hash: hash.clone(),
-            role,
-            client_id: client_id.map(str::to_owned),
-            created_at: now(),
-            updated_at: now(),
-        };
+        let client_id = client_id.map(str::to_owned);
+        let user = User::new(username.to_owned(), hash.clone(), role, client_id, now());
         users.add(user).await.expect("a new name");
     }
+}
+
+/// A request of `POST /auth/login`.
+pub(crate) fn login(address: &str, headers: &[(&str, &str)], username: &str, password: &str) -> Request<Body> {
+    let mut request = Request::post("/auth/login").header("content-type", "application/json");
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let peer = SocketAddr::new(address.parse().expect("an address"), 4711);
+    let body = json!({"username": username, "password": password}).to_string();
+    request.extension(ConnectInfo(peer)).body(Body::from(body)).expect("well-formed")
 }
 
 /// A body of `POST /shipments` without a client.

@@ -89,9 +89,13 @@ impl<'a> Members<'a> {
         self.required(key, self.optional_flag(key)?)
     }
 
+    pub(crate) fn optional_date(self, key: &str) -> Result<Option<Timestamp>, StoreError> {
+        let date = self.optional(key, "is no date", RawBsonRef::as_datetime)?;
+        Ok(date.map(|date| Timestamp::from_millis(date.timestamp_millis())))
+    }
+
     pub(crate) fn date(self, key: &str) -> Result<Timestamp, StoreError> {
-        let date = self.required(key, self.optional(key, "is no date", RawBsonRef::as_datetime)?)?;
-        Ok(Timestamp::from_millis(date.timestamp_millis()))
+        self.required(key, self.optional_date(key)?)
     }
 
     pub(crate) fn optional_document(self, key: &str) -> Result<Option<Members<'a>>, StoreError> {

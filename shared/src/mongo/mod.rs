@@ -9,11 +9,14 @@ use std::time::Duration;
 
 use mongodb::bson::raw::{CStr, cstr};
 use mongodb::bson::{DateTime, Document, RawArrayBuf, RawDocumentBuf, doc, rawdoc};
-use mongodb::options::{ClientOptions, CollectionOptions, ReadConcern, ReadPreference, SelectionCriteria};
-use mongodb::{Client, Collection, Database};
+use mongodb::options::{
+    ClientOptions, CollectionOptions, ReadConcern, ReadPreference, SelectionCriteria, WriteConcern,
+};
+use mongodb::{Client, ClientSession, Collection, Database};
 
 pub(crate) use members::Members;
 
+use crate::settings::{Environment, SettingError};
 use crate::shipment::Timestamp;
 use crate::shipment_store::StoreError;
 
@@ -38,6 +41,16 @@ pub struct MongoConnection {
 }
 
 impl MongoConnection {
+    /// A client of what `MONGO_URI` and `MONGO_DB` name. Does not connect.
+    ///
+    /// # Errors
+    /// `MONGO_URI` cannot be used. The message does not hold it.
+    pub async fn from_environment(environment: &Environment) -> Result<Self, SettingError> {
+        let uri = environment.text_or("MONGO_URI", "mongodb://127.0.0.1:27017");
+        let database = environment.text_or("MONGO_DB", "shipping_system");
+        Self::open(&uri, &database).await.map_err(|error| SettingError::new("MONGO_URI", error.to_string()))
+    }
+
     /// A client of `database` on the servers of `uri`. Does not connect; a `mongodb+srv` name is resolved, though.
     ///
     /// # Errors
@@ -62,6 +75,46 @@ impl MongoConnection {
     pub(crate) fn collection(&self, name: &str) -> Collection<RawDocumentBuf> {
         let options = CollectionOptions::builder().read_concern(ReadConcern::majority()).build();
         self.database.collection_with_options(name, options)
+    }
+
+    /// A collection for use in a [`MongoConnection::transaction`], which has concerns of its own.
+    pub(crate) fn collection_in_transactions(&self, name: &str) -> Collection<RawDocumentBuf> {
+        self.database.collection(name)
+    }
+
+    /// Begins a transaction that sees one moment, and whose end a majority holds. Nothing waits in it: whoever meets the work of another
+    /// one fails with the label `TransientTransactionError`.
+    ///
+    /// # Errors
+    /// No server can be reached, or none that has transactions (they need a replica set).
+    pub(crate) async fn transaction(&self) -> mongodb::error::Result<ClientSession> {
+        let mut session = self.database.client().start_session().await?;
+        session.start_transaction().read_concern(ReadConcern::snapshot()).write_concern(majority()).await?;
+        Ok(session)
+    }
+
+    /// Inserts one document, which a majority holds afterwards. `false`: one with its `_id` (or another unique member) is there, and
+    /// nothing was changed.
+    ///
+    /// # Errors
+    /// It was refused, or it is not known to be held by a majority.
+    pub(crate) async fn insert(&self, collection: &str, document: RawDocumentBuf) -> Result<bool, StoreError> {
+        let mut documents = RawArrayBuf::new();
+        documents.push(document);
+        let reply = self.run(batch_command(cstr!("insert"), collection, cstr!("documents"), documents)).await?;
+        let error = reply.get_array("writeErrors").into_iter().flatten().find_map(|error| error.as_document());
+        if let Some(error) = error {
+            let (code, why) = (error.get_i32("code").unwrap_or_default(), error.get_str("errmsg").unwrap_or_default());
+            return match Fault::of(code) {
+                Fault::Duplicate => Ok(false),
+                Fault::Refused => Err(StoreError::Refused(vec![(0, why.to_owned())])),
+                Fault::Unavailable => Err(StoreError::unavailable(why)),
+            };
+        }
+        match reply.get_document("writeConcernError") {
+            Ok(_) => Err(StoreError::unavailable("written, but not by a majority")),
+            Err(_) => Ok(true),
+        }
     }
 
     /// Runs a command and gives its reply. Write errors within the reply are the caller's to read.
@@ -112,6 +165,13 @@ pub(crate) struct Failure {
 pub(crate) fn write_concern() -> RawDocumentBuf {
     let milliseconds = i64::try_from(SERVER_DEADLINE.as_millis()).unwrap_or(i64::MAX);
     rawdoc! { "w": "majority", "wtimeout": milliseconds }
+}
+
+/// The same, for calls of the driver's own.
+pub(crate) fn majority() -> WriteConcern {
+    let mut majority = WriteConcern::majority();
+    majority.w_timeout = Some(SERVER_DEADLINE);
+    majority
 }
 
 /// What the driver gives within `patience`.

@@ -1,16 +1,16 @@
 //! Crockford base32: digits and upper-case letters without I, L, O, U. Five bits a character.
 
 /// The alphabet, in the order of the digits' values.
-pub(super) const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+pub(crate) const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
 /// The value of one character, upper case only.
-pub(super) fn digit(character: u8) -> Option<u8> {
+pub(crate) fn digit(character: u8) -> Option<u8> {
     let value = ALPHABET.iter().position(|&known| known == character)?;
     u8::try_from(value).ok()
 }
 
 /// The lowest `5 × characters` bits of `value`, most significant first.
-pub(super) fn encode(value: u128, characters: u32, into: &mut String) {
+pub(crate) fn encode(value: u128, characters: u32, into: &mut String) {
     for place in (0..characters).rev() {
         let index = usize::try_from((value >> (5 * place)) & 31).unwrap_or(0);
         into.push(char::from(ALPHABET[index]));
@@ -18,7 +18,7 @@ pub(super) fn encode(value: u128, characters: u32, into: &mut String) {
 }
 
 /// The number that `text` stands for; `None` when it holds a character outside of the alphabet or more than 25.
-pub(super) fn decode(text: &str) -> Option<u128> {
+pub(crate) fn decode(text: &str) -> Option<u128> {
     if text.len() > 25 {
         return None;
     }

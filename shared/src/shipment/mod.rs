@@ -3,7 +3,7 @@
 //! Everything in here is a pure function of its arguments: no I/O, no clock, no configuration, no log line. That
 //! is what makes a replay give the same documents as the first run (design invariant 6).
 
-mod base32;
+pub(crate) mod base32;
 pub mod carrier_scan;
 pub mod event;
 pub mod form;

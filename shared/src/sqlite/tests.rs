@@ -3,6 +3,8 @@ use std::sync::{Arc, mpsc};
 use rusqlite::Connection;
 
 use super::*;
+use crate::user_store::UserStore;
+use crate::user_store::sqlite::SqliteUsers;
 
 fn file() -> (tempfile::TempDir, PathBuf) {
     let directory = tempfile::tempdir().expect("a directory");
@@ -166,13 +168,17 @@ async fn a_file_of_the_first_release_keeps_what_it_holds_and_gets_what_came_late
     let first = Connection::open(&path).expect("opens");
     first.execute_batch(include_str!("schema_1.sql")).expect("made");
     first.execute_batch("PRAGMA application_id = 0x52535452; PRAGMA user_version = 1").expect("set");
+    let ana = "INSERT INTO users VALUES ('ana', 'hash', 'client', 'client_001', 1700000000000, 1700000000001)";
+    first.execute_batch(ana).expect("inserted");
     put(7)(&first).expect("written");
     drop(first);
-    let database = Database::open(&path).expect("opens");
+    let database = Arc::new(Database::open(&path).expect("opens"));
     assert_eq!(all(&database).await, [7]);
     let later =
         |connection: &Connection| Ok::<_, DatabaseError>(connection.execute("DELETE FROM idempotency_keys", [])?);
     assert_eq!(database.write(later).await.expect("it is there"), 0);
+    let ana = SqliteUsers::new(database).find("ana").await.expect("reads").expect("there");
+    assert_eq!((ana.client_id.as_deref(), ana.disabled), (Some("client_001"), false));
 }
 
 #[tokio::test]

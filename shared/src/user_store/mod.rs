@@ -1,8 +1,13 @@
 //! The users who may log in.
 //!
 //! # Contract
-//! User names are unique; adding a taken one fails with [`UserError::Taken`] and changes nothing, also when two callers do it at once.
-//! The store keeps hashes and never a password. Users that differ in case only are two users.
+//! - User names are unique; adding a taken one fails with [`UserError::Taken`] and changes nothing, also when two callers do it at once.
+//!   Users that differ in case only are two users.
+//! - The store keeps hashes and never a password.
+//! - A change is made to what its caller saw: [`UserStore::replace`] fails with [`UserError::Changed`] when somebody else was first. Each
+//!   change makes `updated_at` greater, so two states of one user never have the same.
+//! - Where there is an enabled admin, one remains: what would disable, demote or remove the last one fails with
+//!   [`UserError::LastAdmin`], also when several callers do that to each other at once.
 
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
@@ -43,6 +48,12 @@ impl Role {
             Self::Source => "source",
         }
     }
+
+    /// The role that `word` is the word for.
+    #[must_use]
+    pub fn of(word: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|role| role.as_str() == word)
+    }
 }
 
 /// A user.
@@ -56,10 +67,27 @@ pub struct User {
     pub role: Role,
     /// The client that the user belongs to; always there for role `client`.
     pub client_id: Option<String>,
+    /// Whether the user is kept out.
+    pub disabled: bool,
     /// When the user was added.
     pub created_at: Timestamp,
-    /// When the user was last changed.
+    /// When password, role, client or `disabled` was last changed. There is nothing else to change, so this is the version of the user's
+    /// credentials: what was given out for another one is worth nothing.
     pub updated_at: Timestamp,
+}
+
+impl User {
+    /// A user who is added at `now`.
+    #[must_use]
+    pub fn new(username: String, password_hash: String, role: Role, client_id: Option<String>, now: Timestamp) -> Self {
+        Self { username, password_hash, role, client_id, disabled: false, created_at: now, updated_at: now }
+    }
+
+    /// Whether the user may administer.
+    #[must_use]
+    pub fn is_enabled_admin(&self) -> bool {
+        self.role == Role::Admin && !self.disabled
+    }
 }
 
 /// Without the hash, so that none gets into a log.
@@ -69,12 +97,21 @@ impl std::fmt::Debug for User {
     }
 }
 
-/// Why a user was not added or found.
+/// Why a user was not added or changed.
 #[derive(Debug, thiserror::Error)]
 pub enum UserError {
     /// The name is taken.
     #[error("the user name is taken")]
     Taken,
+    /// There is no such user.
+    #[error("there is no such user")]
+    Missing,
+    /// The user is not what the caller saw any more.
+    #[error("the user was changed by somebody else")]
+    Changed,
+    /// There would be no enabled admin left.
+    #[error("it is the last enabled admin")]
+    LastAdmin,
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -100,4 +137,16 @@ pub trait UserStore: Send + Sync {
     /// # Errors
     /// The store failed.
     async fn all(&self) -> Result<Vec<User>, StoreError>;
+
+    /// Puts `user` in the place of `was`, who has the same name and an earlier `updated_at`.
+    ///
+    /// # Errors
+    /// The user is gone or is not `was` any more, is the last enabled admin and would not be one, or the store failed.
+    async fn replace(&self, was: &User, user: User) -> Result<(), UserError>;
+
+    /// Removes the user called `username`.
+    ///
+    /// # Errors
+    /// There is no such user, it is the last enabled admin, or the store failed.
+    async fn remove(&self, username: &str) -> Result<(), UserError>;
 }

@@ -6,9 +6,16 @@ use acceptance::sample::{parcel, parcel_of, report};
 use serde_json::{Value, json};
 
 /// Every call that needs a token.
-const GUARDED: [(&str, &str); 10] = [
+const GUARDED: [(&str, &str); 17] = [
     ("GET", "/auth/users"),
     ("POST", "/auth/users"),
+    ("GET", "/auth/users/admin_user"),
+    ("PATCH", "/auth/users/admin_user"),
+    ("DELETE", "/auth/users/admin_user"),
+    ("GET", "/auth/api-keys"),
+    ("POST", "/auth/api-keys"),
+    ("GET", "/auth/api-keys/7G2BKBT9"),
+    ("DELETE", "/auth/api-keys/7G2BKBT9"),
     ("GET", "/shipments"),
     ("POST", "/shipments"),
     ("GET", "/shipments/99M-ABC12345"),

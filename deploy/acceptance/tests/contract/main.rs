@@ -5,10 +5,12 @@ mod access;
 mod batch;
 mod carriers;
 mod conditional;
+mod create_admin;
 mod events;
 mod field;
 mod idempotency;
 mod journey;
+mod keys;
 mod lists;
 mod log;
 mod order;
@@ -145,6 +147,16 @@ promises! {
             only_an_admin_manages_users,
             a_failed_log_in_does_not_tell_what_was_wrong,
             a_bad_user_is_refused_with_every_field_named,
+            an_admin_looks_at_a_user_changes_it_and_removes_it,
+            a_user_who_is_kept_out_is_out_on_every_instance,
+            one_admin_remains,
+            guessing_at_an_account_has_to_wait_and_nobody_else_does,
+        }
+        keys {
+            a_scanner_reports_with_a_key_and_its_events_name_it,
+            a_client_s_own_system_sees_what_the_client_sees,
+            a_removed_key_stops_on_every_instance,
+            what_is_no_key_is_refused_and_only_an_admin_makes_one,
         }
         problems {
             every_bad_request_gets_its_status_in_the_one_shape,

@@ -37,6 +37,12 @@ async fn edge_refuses(binary: PathBuf) {
         ("LOG_LEVEL", &[("LOG_LEVEL", "info,,=")]),
         ("JWT_SECRET", &[("ENV", "production")]),
         ("JWT_SECRET", &[("ENV", "production"), ("JWT_SECRET", "hunter2")]),
+        ("JWT_SECRET", &[("ENV", "production"), ("JWT_SECRET", "hunter2hunter2hunter2hunter2hunter2hunter2")]),
+        ("JWT_SECRET", &[("JWT_SECRET", "kid=a:hunter2,hunter2")]),
+        ("LISTEN_ADDRESS", &[("LISTEN_ADDRESS", "everywhere")]),
+        ("LISTEN_ADDRESS", &[("LISTEN_ADDRESS", "192.0.2.1")]),
+        ("TRUSTED_PROXIES", &[("TRUSTED_PROXIES", "10.0.0.0/40")]),
+        ("PROXY_HEADER", &[("PROXY_HEADER", "via")]),
     ] {
         refuses(&binary, directory.path(), variable, settings).await;
     }

@@ -3,16 +3,17 @@
 //! `_id` is the user name: two callers who add one name at once meet in the index that every collection has, also before
 //! [`MongoUsers::ensure_schema`] has made the unique one on `username` that the reference names.
 
+mod change;
+
 use std::time::Duration;
 
 use async_trait::async_trait;
 use mongodb::bson::raw::cstr;
-use mongodb::bson::{RawArrayBuf, RawDocument, RawDocumentBuf, doc};
+use mongodb::bson::{RawDocument, RawDocumentBuf, doc};
 
+use self::change::Change;
 use super::{Role, User, UserError, UserStore};
-use crate::mongo::{
-    CALL_DEADLINE, Fault, Members, MongoConnection, SERVER_DEADLINE, append_text, batch_command, date, within,
-};
+use crate::mongo::{CALL_DEADLINE, Members, MongoConnection, SERVER_DEADLINE, append_text, date, within};
 use crate::shipment_store::StoreError;
 
 const AUTH_USERS: &str = "auth_users";
@@ -62,6 +63,7 @@ fn encode(user: &User) -> RawDocumentBuf {
     document.append(cstr!("password_hash"), user.password_hash.as_str());
     document.append(cstr!("role"), user.role.as_str());
     append_text(&mut document, cstr!("client_id"), user.client_id.as_deref());
+    document.append(cstr!("disabled"), user.disabled);
     document.append(cstr!("created_at"), date(user.created_at));
     document.append(cstr!("updated_at"), date(user.updated_at));
     document
@@ -69,12 +71,13 @@ fn encode(user: &User) -> RawDocumentBuf {
 
 fn decode(document: &RawDocument) -> Result<User, StoreError> {
     let members = Members(document);
-    let role = |word: &str| Role::ALL.iter().copied().find(|role| role.as_str() == word);
     Ok(User {
         username: members.string("username")?,
         password_hash: members.string("password_hash")?,
-        role: members.parsed("role", role)?,
+        role: members.parsed("role", Role::of)?,
         client_id: members.optional_string("client_id")?,
+        // Absent in documents from before there was such a thing.
+        disabled: members.optional_flag("disabled")?.unwrap_or(false),
         created_at: members.date("created_at")?,
         updated_at: members.date("updated_at")?,
     })
@@ -88,27 +91,20 @@ impl UserStore for MongoUsers {
     }
 
     async fn add(&self, user: User) -> Result<(), UserError> {
-        let mut documents = RawArrayBuf::new();
-        documents.push(encode(&user));
-        let command = batch_command(cstr!("insert"), AUTH_USERS, cstr!("documents"), documents);
-        let reply = self.connection.run(command).await?;
-        let error = reply.get_array("writeErrors").into_iter().flatten().find_map(|error| error.as_document());
-        if let Some(error) = error {
-            let (code, why) = (error.get_i32("code").unwrap_or_default(), error.get_str("errmsg").unwrap_or_default());
-            return Err(match Fault::of(code) {
-                Fault::Duplicate => UserError::Taken,
-                Fault::Refused => UserError::Store(StoreError::Refused(vec![(0, why.to_owned())])),
-                Fault::Unavailable => UserError::Store(StoreError::unavailable(why)),
-            });
-        }
-        match reply.get_document("writeConcernError") {
-            Ok(_) => Err(UserError::Store(StoreError::unavailable("written, but not by a majority"))),
-            Err(_) => Ok(()),
-        }
+        let is_new = self.connection.insert(AUTH_USERS, encode(&user)).await?;
+        if is_new { Ok(()) } else { Err(UserError::Taken) }
     }
 
     async fn all(&self) -> Result<Vec<User>, StoreError> {
         self.select(doc! {}).await
+    }
+
+    async fn replace(&self, was: &User, user: User) -> Result<(), UserError> {
+        self.change(&was.username, Change::Replace { was_updated_at: was.updated_at, user }).await
+    }
+
+    async fn remove(&self, username: &str) -> Result<(), UserError> {
+        self.change(username, Change::Remove).await
     }
 }
 
@@ -118,6 +114,7 @@ mod tests {
 
     use super::*;
     use crate::mongo::on_real_database;
+    use crate::shipment::Timestamp;
     use crate::user_store::conformance;
 
     #[tokio::test(flavor = "multi_thread")]
@@ -134,6 +131,28 @@ mod tests {
     async fn a_name_is_given_out_once_also_without_the_index() {
         on_real_database("a_name_is_given_out_once_also_without_the_index", async |connection| {
             conformance::run(Arc::new(MongoUsers::new(&connection))).await;
+        })
+        .await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_user_from_before_there_was_disabled_is_read_changed_and_removed() {
+        let name = "a_user_from_before_there_was_disabled_is_read_changed_and_removed";
+        on_real_database(name, async |connection| {
+            let (users, time) = (MongoUsers::new(&connection), date(Timestamp::from_millis(1_700_000_000_456)));
+            let old = doc! { "_id": "ana", "username": "ana", "password_hash": "h", "role": "admin", "created_at": time,
+            "updated_at": time, "note": "by hand" };
+            let insert = doc! { "insert": AUTH_USERS, "documents": [old] };
+            connection.administer(insert, CALL_DEADLINE).await.map_err(|failure| failure.error).expect("inserted");
+            let ana = users.find("ana").await.expect("reachable").expect("there");
+            assert!(ana.is_enabled_admin());
+            assert!(matches!(users.remove("ana").await, Err(UserError::LastAdmin)));
+            let mut renewed = User { password_hash: "another".to_owned(), ..ana.clone() };
+            renewed.updated_at = ana.updated_at.plus(Duration::from_millis(1));
+            users.replace(&ana, renewed.clone()).await.expect("replaced");
+            assert_eq!(users.find("ana").await.expect("reachable"), Some(renewed));
+            let note = connection.collection(AUTH_USERS).find_one(doc! { "note": "by hand" }).await.expect("reachable");
+            assert!(note.is_some(), "what a person wrote beside it stays");
         })
         .await;
     }

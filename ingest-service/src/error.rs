@@ -3,6 +3,7 @@
 //! `cause`, which is logged with the trace id and never sent.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -12,21 +13,27 @@ use shared::shipment::{EventId, FieldError, RejectReason, Status, Timestamp};
 use shared::shipment_store::StoreError;
 use shared::telemetry::TraceContext;
 
-/// After how many seconds a caller should try again: a failover takes a few.
-const RETRY_AFTER_SECONDS: u64 = 2;
+/// After how many seconds a caller should try again when a dependency is away: a failover takes a few.
+const RETRY_AFTER: Duration = Duration::from_secs(2);
 /// Most bad fields that one answer names: ten for each event of a usual batch. A body of nothing but unknown fields
 /// must not make an answer that is larger than itself.
 pub(crate) const FIELD_ERRORS: usize = 1_000;
 
+/// What a caller is told of a fault of ours.
+const OUR_FAULT: &str = "Something went wrong on our side; trace_id tells us what";
+
 /// Why a request failed, with its status, its word for programs and its title.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Code {
+    /// What was sent is no request.
+    MalformedRequest,
     InvalidJson,
     ValidationError,
     Unauthorized,
     Forbidden,
     NotFound,
     MethodNotAllowed,
+    NotAcceptable,
     RequestTimeout,
     UsernameTaken,
     IdempotencyKeyInUse,
@@ -37,13 +44,17 @@ pub(crate) enum Code {
     UnsupportedMediaType,
     /// The mapping files of the carriers cannot be used.
     BrokenMapping,
+    HeadersTooLarge,
     InternalError,
+    /// An [`Code::InternalError`] that is in the log already: the panic is.
+    Panicked,
     ServiceUnavailable,
 }
 
 impl Code {
     fn row(self) -> (StatusCode, &'static str, &'static str) {
         match self {
+            Self::MalformedRequest => (StatusCode::BAD_REQUEST, "MALFORMED_REQUEST", "This is no request"),
             Self::InvalidJson => (StatusCode::BAD_REQUEST, "INVALID_JSON", "The body is not JSON"),
             Self::ValidationError => (StatusCode::BAD_REQUEST, "VALIDATION_ERROR", "Fields are invalid"),
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, "UNAUTHORIZED", "Authentication is needed"),
@@ -52,7 +63,10 @@ impl Code {
             Self::MethodNotAllowed => {
                 (StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", "The path has no such method")
             }
-            Self::RequestTimeout => (StatusCode::REQUEST_TIMEOUT, "REQUEST_TIMEOUT", "The body came too slowly"),
+            Self::NotAcceptable => {
+                (StatusCode::NOT_ACCEPTABLE, "NOT_ACCEPTABLE", "There is nothing of the type that is asked for")
+            }
+            Self::RequestTimeout => (StatusCode::REQUEST_TIMEOUT, "REQUEST_TIMEOUT", "The request came too slowly"),
             Self::UsernameTaken => (StatusCode::CONFLICT, "USERNAME_TAKEN", "The user name is taken"),
             Self::IdempotencyKeyInUse => {
                 (StatusCode::CONFLICT, "IDEMPOTENCY_KEY_IN_USE", "A request with this key is being answered")
@@ -66,7 +80,14 @@ impl Code {
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", "The body is of another type")
             }
             Self::BrokenMapping => (StatusCode::UNPROCESSABLE_ENTITY, "BROKEN_MAPPING", "The mapping files are broken"),
-            Self::InternalError => (StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL_ERROR", "An unexpected error"),
+            Self::HeadersTooLarge => (
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "HEADERS_TOO_LARGE",
+                "The path and the headers are too large",
+            ),
+            Self::InternalError | Self::Panicked => {
+                (StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL_ERROR", "An unexpected error")
+            }
             Self::ServiceUnavailable => {
                 (StatusCode::SERVICE_UNAVAILABLE, "SERVICE_UNAVAILABLE", "Temporarily unavailable")
             }
@@ -91,6 +112,7 @@ struct Parts {
     errors: Vec<FieldError>,
     outcome: Option<JudgedEvent>,
     challenge: Option<&'static str>,
+    retry_after: Option<Duration>,
     cause: Option<String>,
 }
 
@@ -106,8 +128,10 @@ pub(crate) struct JudgedEvent {
 
 impl Problem {
     pub(crate) fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
+        let passes = matches!(code, Code::ServiceUnavailable | Code::IdempotencyKeyInUse);
+        let retry_after = passes.then_some(RETRY_AFTER);
         let (errors, outcome, challenge, cause) = (Vec::new(), None, None, None);
-        Self(Box::new(Parts { code, detail: detail.into(), errors, outcome, challenge, cause }))
+        Self(Box::new(Parts { code, detail: detail.into(), errors, outcome, challenge, retry_after, cause }))
     }
 
     /// All bad fields at once.
@@ -134,7 +158,12 @@ impl Problem {
 
     /// Our own fault; `cause` is for the log.
     pub(crate) fn internal(cause: impl ToString) -> Self {
-        Self::new(Code::InternalError, "Something went wrong on our side; trace_id tells us what").because(cause)
+        Self::new(Code::InternalError, OUR_FAULT).because(cause)
+    }
+
+    /// Our own fault, and logged where it happened.
+    pub(crate) fn panicked() -> Self {
+        Self::new(Code::Panicked, OUR_FAULT)
     }
 
     /// An event was judged and not applied.
@@ -196,14 +225,19 @@ impl Problem {
         let headers = response.headers_mut();
         headers.remove(header::CONTENT_LENGTH);
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if matches!(self.0.code, Code::ServiceUnavailable | Code::IdempotencyKeyInUse) {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
+        if let Some(wait) = self.0.retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(whole_seconds(wait)));
         }
         if let Some(challenge) = self.0.challenge {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
         *response.body_mut() = json.into();
     }
+}
+
+/// The seconds that are told to callers: never too few.
+fn whole_seconds(wait: Duration) -> u64 {
+    wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
 }
 
 #[derive(Serialize)]

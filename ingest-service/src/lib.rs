@@ -12,18 +12,22 @@
 //! - The library holds ports and no drivers; only the program names adapters.
 //! - What a dependency said, a secret or a password never gets into an answer.
 
+mod accept;
 mod authenticate;
 mod authorize;
+mod broken_head;
 mod carriers;
 mod config;
 mod error;
 mod health;
 mod idempotent;
+mod json;
 mod metrics;
 mod outcome;
 mod prefer;
 mod publish;
 mod query;
+mod query_string;
 mod request;
 mod rest_of_body;
 mod router;

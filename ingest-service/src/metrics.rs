@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use prometheus::{HistogramVec, IntCounterVec, IntGaugeVec};
+use prometheus::{HistogramVec, IntCounter, IntCounterVec, IntGaugeVec};
 use shared::metrics::{MetricError, MetricRegistry};
 use shared::shipment::{ServiceType, Timestamp};
 
@@ -72,6 +72,7 @@ pub(crate) struct Metrics {
     scans: IntCounterVec,
     reload_refused: IntGaugeVec,
     mappings_read: IntGaugeVec,
+    panics: IntCounter,
 }
 
 impl Metrics {
@@ -120,6 +121,9 @@ impl Metrics {
                 "When the mappings that are in use were read",
                 &[],
             )?,
+            panics: registry
+                .counter("shipping_http_panics_total", "Requests whose handler panicked", &[])?
+                .with_label_values::<&str>(&[]),
         };
         // All of them are there from the beginning, so that a rate over the first one is right.
         for result in [WindowResult::Duplicate, WindowResult::Unknown, WindowResult::Unavailable] {
@@ -164,6 +168,11 @@ impl Metrics {
     /// A request with an `Idempotency-Key` fared so.
     pub(crate) fn key(&self, result: KeyResult) {
         self.keys.with_label_values(&[result.word()]).inc();
+    }
+
+    /// A handler panicked.
+    pub(crate) fn panicked(&self) {
+        self.panics.inc();
     }
 
     /// A shipment was registered.

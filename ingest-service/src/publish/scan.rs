@@ -35,7 +35,7 @@ pub(crate) async fn post_scans(
         let batch = Batch::of(items, &caller, read, now)?;
         return Ok(batch.accept(&edge, trace).await?.into_response());
     }
-    let value = serde_json::from_slice(&body).map_err(|error| request::not_json(&error))?;
+    let value = request::parse_json(&body)?;
     let scan = validate::scan(value, mapping, now).map_err(Problem::invalid)?;
     event::accept(&edge, &caller, trace, scan, wait, now).await
 }

@@ -7,6 +7,7 @@ use shared::settings::{Environment, SettingError};
 use shared::shipment::Policy;
 
 use crate::carriers::Carriers;
+use crate::rate_limit::LimitSettings;
 
 /// Fewest bytes of a secret in production: HS256 is no stronger than its key, and its hash has 32 bytes (RFC 7518, section 3.2).
 const SECRET_BYTES: usize = 32;
@@ -47,6 +48,8 @@ pub struct Config {
     pub jwt_secret: Secret,
     /// `MAX_BATCH`: most events in one `POST /events/batch`.
     pub max_batch: usize,
+    /// `RATE_LIMIT_…`: how much a caller may ask for in a time.
+    pub(crate) rate_limits: LimitSettings,
     /// `TRANSITION_POLICY`: the policy of a shipment whose request names none.
     pub transition_policy: Policy,
     /// `ALLOW_CANCEL_IN_TRANSIT`: written into each new shipment.
@@ -64,11 +67,13 @@ impl Config {
         let production = environment.is_production()?;
         let policies = [("strict", Policy::Strict), ("field", Policy::Field)];
         let transition_policy = environment.choice("TRANSITION_POLICY", Policy::Strict, &policies)?;
+        let max_batch = environment.number("MAX_BATCH", 1000, 1..=LARGEST_BATCH)?;
         Ok(Self {
             port: environment.number("PORT", 8080, 0..=u16::MAX)?,
             development: !production,
             jwt_secret: secret(environment.text("JWT_SECRET"), production)?,
-            max_batch: environment.number("MAX_BATCH", 1000, 1..=LARGEST_BATCH)?,
+            max_batch,
+            rate_limits: LimitSettings::from_environment(environment, max_batch)?,
             transition_policy,
             allow_cancel_in_transit: environment.flag("ALLOW_CANCEL_IN_TRANSIT", false)?,
             carriers: Carriers::load(environment.text("CARRIERS_DIR").map(PathBuf::from))
@@ -123,6 +128,9 @@ mod tests {
             ("PORT", "70000"),
             ("ENV", "staging"),
             ("MAX_BATCH", "0"),
+            ("RATE_LIMIT_EVENTS", "1000/s:10"),
+            ("RATE_LIMIT_READS", "fast"),
+            ("RATE_LIMIT_WRITES", "10/d"),
             ("TRANSITION_POLICY", "loose"),
             ("ALLOW_CANCEL_IN_TRANSIT", "perhaps"),
             ("CARRIERS_DIR", "/nowhere/at/all"),

@@ -44,6 +44,7 @@ pub(crate) enum Code {
     UnsupportedMediaType,
     /// The mapping files of the carriers cannot be used.
     BrokenMapping,
+    RateLimited,
     HeadersTooLarge,
     InternalError,
     /// An [`Code::InternalError`] that is in the log already: the panic is.
@@ -80,6 +81,7 @@ impl Code {
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", "The body is of another type")
             }
             Self::BrokenMapping => (StatusCode::UNPROCESSABLE_ENTITY, "BROKEN_MAPPING", "The mapping files are broken"),
+            Self::RateLimited => (StatusCode::TOO_MANY_REQUESTS, "RATE_LIMITED", "Too much in too short a time"),
             Self::HeadersTooLarge => (
                 StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
                 "HEADERS_TOO_LARGE",
@@ -184,6 +186,12 @@ impl Problem {
         self
     }
 
+    /// With the header `Retry-After`.
+    pub(crate) fn with_retry_after(mut self, wait: Duration) -> Self {
+        self.0.retry_after = Some(wait);
+        self
+    }
+
     fn because(mut self, cause: impl ToString) -> Self {
         self.0.cause = Some(cause.to_string());
         self
@@ -236,7 +244,7 @@ impl Problem {
 }
 
 /// The seconds that are told to callers: never too few.
-fn whole_seconds(wait: Duration) -> u64 {
+pub(crate) fn whole_seconds(wait: Duration) -> u64 {
     wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
 }
 

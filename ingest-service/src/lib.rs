@@ -28,6 +28,7 @@ mod prefer;
 mod publish;
 mod query;
 mod query_string;
+mod rate_limit;
 mod request;
 mod rest_of_body;
 mod router;

@@ -12,6 +12,7 @@ use shared::shipment::{ServiceType, Timestamp};
 
 use crate::carriers::Carriers;
 use crate::error::Problem;
+use crate::rate_limit::Class;
 use crate::router::Edge;
 
 /// What the dedup window said about an event before it was published.
@@ -72,6 +73,7 @@ pub(crate) struct Metrics {
     scans: IntCounterVec,
     reload_refused: IntGaugeVec,
     mappings_read: IntGaugeVec,
+    rate_limited: IntCounterVec,
     panics: IntCounter,
 }
 
@@ -121,6 +123,11 @@ impl Metrics {
                 "When the mappings that are in use were read",
                 &[],
             )?,
+            rate_limited: registry.counter(
+                "shipping_rate_limited_total",
+                "Requests that were refused because their caller had used up what it may",
+                &["class"],
+            )?,
             panics: registry
                 .counter("shipping_http_panics_total", "Requests whose handler panicked", &[])?
                 .with_label_values::<&str>(&[]),
@@ -128,6 +135,9 @@ impl Metrics {
         // All of them are there from the beginning, so that a rate over the first one is right.
         for result in [WindowResult::Duplicate, WindowResult::Unknown, WindowResult::Unavailable] {
             metrics.window(result, 0);
+        }
+        for class in Class::ALL {
+            metrics.rate_limited.with_label_values(&[class.name()]).inc_by(0);
         }
         for service in ServiceType::ALL {
             metrics.shipments.with_label_values(&[service.as_str()]).inc_by(0);
@@ -168,6 +178,11 @@ impl Metrics {
     /// A request with an `Idempotency-Key` fared so.
     pub(crate) fn key(&self, result: KeyResult) {
         self.keys.with_label_values(&[result.word()]).inc();
+    }
+
+    /// A request was refused because its caller had used up what it may.
+    pub(crate) fn rate_limited(&self, class: Class) {
+        self.rate_limited.with_label_values(&[class.name()]).inc();
     }
 
     /// A handler panicked.

@@ -20,8 +20,9 @@ use tokio::sync::SemaphorePermit;
 use tracing::Instrument;
 
 use crate::error::{Code, Problem};
+use crate::rate_limit::Meter;
 use crate::rest_of_body::RestOfBody;
-use crate::router::{Edge, is_for_operators};
+use crate::router::{Edge, UNMATCHED, is_for_operators};
 use crate::{json, query_string};
 
 /// Largest body (contract section 4): a batch of 1,000 events of 1,000 bytes.
@@ -45,7 +46,7 @@ pub(crate) async fn pass(State(edge): State<Edge>, mut request: Request, next: N
     request.extensions_mut().insert(trace);
     let (method, uri) = (request.method().clone(), request.uri().clone());
     let route = request.extensions().get::<MatchedPath>().cloned();
-    let route = route.as_ref().map_or("unmatched", MatchedPath::as_str);
+    let route = route.as_ref().map_or(UNMATCHED, MatchedPath::as_str);
 
     // What is logged on the way carries the trace, and an exporter gets the span. At the level of errors, because a span of a lower
     // level is not there when LOG_LEVEL is higher, and an error without its trace cannot be found.
@@ -54,9 +55,10 @@ pub(crate) async fn pass(State(edge): State<Edge>, mut request: Request, next: N
 
     // Only our own connection puts one there: it stands for a request that could not be read.
     let unread = request.extensions_mut().remove::<Problem>();
+    let meter = Meter::begin(&edge, route, &mut request);
     let (request, rest_of_body) = RestOfBody::of(request);
     let admitted = unread.map_or_else(|| admit(&edge, route, &request), Err);
-    let mut response = match admitted {
+    let mut response = match admitted.and_then(|held| meter.admit().map(|()| held)) {
         Ok(_held) => match tokio::time::timeout(ANSWER_DEADLINE, next.run(request).instrument(span.clone())).await {
             Ok(response) => response,
             Err(_) => Problem::unavailable("The answer took too long; try again", "deadline").into_response(),
@@ -69,6 +71,7 @@ pub(crate) async fn pass(State(edge): State<Edge>, mut request: Request, next: N
         problem.render(&mut response, &trace, edge.now(), instance);
         span.in_scope(|| report(&problem, &uri, &edge));
     }
+    meter.tell(response.headers_mut());
     if let Ok(value) = HeaderValue::from_str(&trace.traceparent()) {
         response.headers_mut().insert("traceparent", value);
     }

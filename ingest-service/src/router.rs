@@ -20,8 +20,12 @@ use crate::health::{self, Health};
 use crate::idempotent::once;
 use crate::metrics::{self, Metrics};
 use crate::publish::{Batch, Registration};
+use crate::rate_limit::RateLimits;
 use crate::request::{IN_FLIGHT_BYTES, PutOff};
 use crate::{Ports, accept, carriers, publish, query, request};
+
+/// What stands for the pattern of a route where no route is.
+pub(crate) const UNMATCHED: &str = "unmatched";
 
 /// What every handler is given. Clones are the same edge.
 #[derive(Clone)]
@@ -37,6 +41,8 @@ pub(crate) struct Parts {
     pub(crate) metrics: Metrics,
     /// The memory that requests in flight may still take, in bytes.
     pub(crate) memory: Semaphore,
+    /// What callers have used of what they may.
+    pub(crate) limits: RateLimits,
     /// What the log has said about requests that were put off.
     pub(crate) put_off: PutOff,
     pub(crate) stop: CancellationToken,
@@ -59,6 +65,7 @@ impl Edge {
             health: Health::default(),
             metrics: Metrics::new(registry)?,
             memory: Semaphore::new(IN_FLIGHT_BYTES),
+            limits: RateLimits::new(&config.rate_limits),
             put_off: PutOff::default(),
             config,
             ports,

@@ -18,6 +18,7 @@ pub(crate) use token::Tokens;
 pub(crate) use users::{add_user, list_users};
 
 use crate::error::{Code, Problem};
+use crate::rate_limit::Meter;
 use crate::request::{self, LOGIN_BODY_BYTES};
 use crate::router::Edge;
 use crate::validate;
@@ -53,7 +54,9 @@ impl FromRequestParts<Edge> for Caller {
             .ok()
             .and_then(|text| text.split_once(' '))
             .and_then(|(scheme, token)| scheme.eq_ignore_ascii_case("Bearer").then(|| token.trim_matches(' ')));
-        token.and_then(|token| edge.tokens.verify(token, edge.now())).ok_or_else(|| {
+        let caller = token.and_then(|token| edge.tokens.verify(token, edge.now()));
+        Meter::of(parts).identify(caller.as_ref())?;
+        caller.ok_or_else(|| {
             // One text for all reasons: a forger learns nothing.
             let challenge = "Bearer realm=\"rastro\", error=\"invalid_token\"";
             Problem::new(Code::Unauthorized, "The token is invalid or has expired").with_challenge(challenge)

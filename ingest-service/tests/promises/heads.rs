@@ -3,8 +3,9 @@
 use std::net::SocketAddr;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use crate::world::{Answer, World};
 
@@ -14,8 +15,8 @@ struct Server {
 }
 
 impl Server {
-    async fn start() -> Self {
-        let world = World::new().await;
+    async fn start(settings: &[(&str, &str)]) -> Self {
+        let world = World::set(settings).await;
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("bound");
         let log = std::sync::Arc::new(world.log.clone());
@@ -82,7 +83,7 @@ fn head_of(bytes: usize) -> Vec<u8> {
 
 #[tokio::test]
 async fn a_head_that_is_too_large_is_refused_in_the_one_shape() {
-    let server = Server::start().await;
+    let server = Server::start(&[]).await;
     let fits = server.exchange(&[&head_of(15_000)[..], b"nonsense\r\n\r\n"].concat()).await;
     assert_eq!(fits.first().map(|answer| answer.status.as_u16()), Some(200));
     let lines: String = (0..150).map(|number| format!("x{number}: y\r\n")).collect();
@@ -101,7 +102,7 @@ async fn a_head_that_is_too_large_is_refused_in_the_one_shape() {
 
 #[tokio::test]
 async fn what_is_no_http_is_refused_in_the_one_shape() {
-    let server = Server::start().await;
+    let server = Server::start(&[]).await;
     let heads: [&[u8]; 12] = [
         b"GET /shipments/\xff HTTP/1.1\r\nhost: x\r\n\r\n",
         b"GET /ship ments HTTP/1.1\r\nhost: x\r\n\r\n",
@@ -124,7 +125,7 @@ async fn what_is_no_http_is_refused_in_the_one_shape() {
 
 #[tokio::test]
 async fn answers_before_a_broken_head_arrive_whole() {
-    let server = Server::start().await;
+    let server = Server::start(&[]).await;
     let sent = b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\nOPTIONS /livez HTTP/1.1\r\nhost: x\r\n\r\nnonsense\r\n\r\n";
     let mut answers = server.exchange(sent).await;
     let refused = answers.pop().expect("the last answer");
@@ -135,7 +136,7 @@ async fn answers_before_a_broken_head_arrive_whole() {
 
 #[tokio::test]
 async fn a_refusal_is_read_by_whoever_is_still_sending_his_head() {
-    let server = Server::start().await;
+    let server = Server::start(&[]).await;
     let mut connection = server.connect().await;
     let piece = vec![b'x'; 64 * 1024];
     for _ in 0..64 {
@@ -147,7 +148,7 @@ async fn a_refusal_is_read_by_whoever_is_still_sending_his_head() {
 
 #[tokio::test(start_paused = true)]
 async fn a_head_that_does_not_end_is_given_up_and_an_idle_connection_is_closed_in_silence() {
-    let server = Server::start().await;
+    let server = Server::start(&[]).await;
     assert_refused(
         &server.exchange(b"GET /livez HTTP/1.1\r\nhost: x\r\nx").await,
         408,
@@ -161,7 +162,22 @@ async fn a_head_that_does_not_end_is_given_up_and_an_idle_connection_is_closed_i
 
 #[tokio::test]
 async fn a_method_that_asks_for_no_path_has_an_instance_too() {
-    let server = Server::start().await;
+    let server = Server::start(&[]).await;
     let sent = b"CONNECT example.org:80 HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
     assert_refused(&server.exchange(sent).await, 404, "NOT_FOUND", "CONNECT");
+}
+
+#[tokio::test]
+async fn callers_are_told_apart_by_the_address_of_their_connection() {
+    let server = Server::start(&[("RATE_LIMIT_READS", "1/h")]).await;
+    let status_from = async |own: &str| {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.bind(own.parse().expect("an address")).expect("every machine has all of 127/8");
+        let mut connection = socket.connect(server.address).await.expect("listening");
+        connection.write_all(b"GET /shipments HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.expect("sent");
+        answers(connection).await.first().map_or(Value::Null, |answer| answer.json()["error"].clone())
+    };
+    assert_eq!(status_from("127.0.0.1:0").await, "UNAUTHORIZED");
+    assert_eq!(status_from("127.0.0.1:0").await, "RATE_LIMITED");
+    assert_eq!(status_from("127.0.0.2:0").await, "UNAUTHORIZED");
 }

@@ -18,7 +18,7 @@ mod queries;
 mod shipment_events;
 mod shutdown;
 mod tenants;
-mod tracking_position;
 mod traces;
+mod tracking_position;
 mod waiting;
 mod world;

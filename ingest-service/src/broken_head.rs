@@ -132,6 +132,7 @@ fn refusal(error: &hyper::Error, held_back: bool, unread: &[u8]) -> Option<Probl
         return None; // the connection broke, or lay idle for too long
     }
     if error.is_parse_too_large() {
+        // So many lines the library takes unless it is told otherwise.
         let detail = format!("The path and the headers of a request may have at most {HEAD_BYTES} bytes, in 100 lines");
         return Some(Problem::new(Code::HeadersTooLarge, detail));
     }

@@ -9,6 +9,7 @@ use shared::shipment::Policy;
 use crate::carriers::Carriers;
 use crate::client_address::TrustedProxies;
 use crate::jwt_secret::JwtSecrets;
+use crate::rate_limit::LimitSettings;
 
 /// Largest `MAX_BATCH`: so many events fit into the body limit of 1 MiB when each is as small as can be.
 const LARGEST_BATCH: usize = 10_000;
@@ -29,6 +30,8 @@ pub struct Config {
     pub trusted_proxies: TrustedProxies,
     /// `MAX_BATCH`: most events in one `POST /events/batch`.
     pub max_batch: usize,
+    /// `RATE_LIMIT_…`: how much a caller may ask for in a time.
+    pub(crate) rate_limits: LimitSettings,
     /// `TRANSITION_POLICY`: the policy of a shipment whose request names none.
     pub transition_policy: Policy,
     /// `ALLOW_CANCEL_IN_TRANSIT`: written into each new shipment.
@@ -46,13 +49,15 @@ impl Config {
         let production = environment.is_production()?;
         let policies = [("strict", Policy::Strict), ("field", Policy::Field)];
         let transition_policy = environment.choice("TRANSITION_POLICY", Policy::Strict, &policies)?;
+        let max_batch = environment.number("MAX_BATCH", 1000, 1..=LARGEST_BATCH)?;
         Ok(Self {
             port: environment.number("PORT", 8080, 0..=u16::MAX)?,
             listen_address: listen_address(environment, production)?,
             development: !production,
             jwt_secrets: JwtSecrets::from_environment(environment, production)?,
             trusted_proxies: TrustedProxies::from_environment(environment)?,
-            max_batch: environment.number("MAX_BATCH", 1000, 1..=LARGEST_BATCH)?,
+            max_batch,
+            rate_limits: LimitSettings::from_environment(environment, max_batch)?,
             transition_policy,
             allow_cancel_in_transit: environment.flag("ALLOW_CANCEL_IN_TRANSIT", false)?,
             carriers: Carriers::load(environment.text("CARRIERS_DIR").map(PathBuf::from))
@@ -103,6 +108,9 @@ mod tests {
             ("JWT_SECRET", "kid=a:secret,b"),
             ("TRUSTED_PROXIES", "10.0.0.0/99"),
             ("MAX_BATCH", "0"),
+            ("RATE_LIMIT_EVENTS", "1000/s:10"),
+            ("RATE_LIMIT_READS", "fast"),
+            ("RATE_LIMIT_WRITES", "10/d"),
             ("TRANSITION_POLICY", "loose"),
             ("ALLOW_CANCEL_IN_TRANSIT", "perhaps"),
             ("CARRIERS_DIR", "/nowhere/at/all"),

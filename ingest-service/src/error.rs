@@ -19,15 +19,21 @@ const RETRY_AFTER: Duration = Duration::from_secs(2);
 /// must not make an answer that is larger than itself.
 pub(crate) const FIELD_ERRORS: usize = 1_000;
 
+/// What a caller is told of a fault of ours.
+const OUR_FAULT: &str = "Something went wrong on our side; trace_id tells us what";
+
 /// Why a request failed, with its status, its word for programs and its title.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Code {
+    /// What was sent is no request.
+    MalformedRequest,
     InvalidJson,
     ValidationError,
     Unauthorized,
     Forbidden,
     NotFound,
     MethodNotAllowed,
+    NotAcceptable,
     RequestTimeout,
     UsernameTaken,
     IdempotencyKeyInUse,
@@ -43,13 +49,18 @@ pub(crate) enum Code {
     UnsupportedMediaType,
     /// The mapping files of the carriers cannot be used.
     BrokenMapping,
+    RateLimited,
+    HeadersTooLarge,
     InternalError,
+    /// An [`Code::InternalError`] that is in the log already: the panic is.
+    Panicked,
     ServiceUnavailable,
 }
 
 impl Code {
     fn row(self) -> (StatusCode, &'static str, &'static str) {
         match self {
+            Self::MalformedRequest => (StatusCode::BAD_REQUEST, "MALFORMED_REQUEST", "This is no request"),
             Self::InvalidJson => (StatusCode::BAD_REQUEST, "INVALID_JSON", "The body is not JSON"),
             Self::ValidationError => (StatusCode::BAD_REQUEST, "VALIDATION_ERROR", "Fields are invalid"),
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, "UNAUTHORIZED", "Authentication is needed"),
@@ -58,7 +69,10 @@ impl Code {
             Self::MethodNotAllowed => {
                 (StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", "The path has no such method")
             }
-            Self::RequestTimeout => (StatusCode::REQUEST_TIMEOUT, "REQUEST_TIMEOUT", "The body came too slowly"),
+            Self::NotAcceptable => {
+                (StatusCode::NOT_ACCEPTABLE, "NOT_ACCEPTABLE", "There is nothing of the type that is asked for")
+            }
+            Self::RequestTimeout => (StatusCode::REQUEST_TIMEOUT, "REQUEST_TIMEOUT", "The request came too slowly"),
             Self::UsernameTaken => (StatusCode::CONFLICT, "USERNAME_TAKEN", "The user name is taken"),
             Self::IdempotencyKeyInUse => {
                 (StatusCode::CONFLICT, "IDEMPOTENCY_KEY_IN_USE", "A request with this key is being answered")
@@ -75,7 +89,15 @@ impl Code {
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", "The body is of another type")
             }
             Self::BrokenMapping => (StatusCode::UNPROCESSABLE_ENTITY, "BROKEN_MAPPING", "The mapping files are broken"),
-            Self::InternalError => (StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL_ERROR", "An unexpected error"),
+            Self::RateLimited => (StatusCode::TOO_MANY_REQUESTS, "RATE_LIMITED", "Too much in too short a time"),
+            Self::HeadersTooLarge => (
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "HEADERS_TOO_LARGE",
+                "The path and the headers are too large",
+            ),
+            Self::InternalError | Self::Panicked => {
+                (StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL_ERROR", "An unexpected error")
+            }
             Self::ServiceUnavailable => {
                 (StatusCode::SERVICE_UNAVAILABLE, "SERVICE_UNAVAILABLE", "Temporarily unavailable")
             }
@@ -116,8 +138,8 @@ pub(crate) struct JudgedEvent {
 
 impl Problem {
     pub(crate) fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
-        let passing = matches!(code, Code::ServiceUnavailable | Code::IdempotencyKeyInUse);
-        let retry_after = passing.then_some(RETRY_AFTER);
+        let passes = matches!(code, Code::ServiceUnavailable | Code::IdempotencyKeyInUse);
+        let retry_after = passes.then_some(RETRY_AFTER);
         let (errors, outcome, challenge, cause) = (Vec::new(), None, None, None);
         Self(Box::new(Parts { code, detail: detail.into(), errors, outcome, challenge, retry_after, cause }))
     }
@@ -146,7 +168,12 @@ impl Problem {
 
     /// Our own fault; `cause` is for the log.
     pub(crate) fn internal(cause: impl ToString) -> Self {
-        Self::new(Code::InternalError, "Something went wrong on our side; trace_id tells us what").because(cause)
+        Self::new(Code::InternalError, OUR_FAULT).because(cause)
+    }
+
+    /// Our own fault, and logged where it happened.
+    pub(crate) fn panicked() -> Self {
+        Self::new(Code::Panicked, OUR_FAULT)
     }
 
     /// An event was judged and not applied.
@@ -215,15 +242,18 @@ impl Problem {
         headers.remove(header::CONTENT_LENGTH);
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if let Some(wait) = self.0.retry_after {
-            // Whole seconds, and never too early.
-            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(whole_seconds(wait)));
         }
         if let Some(challenge) = self.0.challenge {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
         *response.body_mut() = json.into();
     }
+}
+
+/// The seconds that are told to callers: never too few.
+pub(crate) fn whole_seconds(wait: Duration) -> u64 {
+    wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
 }
 
 #[derive(Serialize)]

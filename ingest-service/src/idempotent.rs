@@ -36,6 +36,7 @@ use crate::authenticate::Caller;
 use crate::authorize::Action;
 use crate::error::{Code, Problem};
 use crate::metrics::KeyResult;
+use crate::rate_limit::Meter;
 use crate::request::{self, BODY_BYTES, Media, REQUEST_BYTES, Trace};
 use crate::router::Edge;
 
@@ -50,6 +51,7 @@ pub(crate) struct Posted {
     pub(crate) media: Media,
     pub(crate) body: Bytes,
     pub(crate) trace: TraceContext,
+    pub(crate) meter: Meter,
 }
 
 /// What a route does, in two steps, so that the second one can be done again.
@@ -95,6 +97,7 @@ pub(crate) async fn once<W: Work>(
     caller: Caller,
     Trace(trace): Trace,
     route: MatchedPath,
+    meter: Meter,
     request: Request,
 ) -> Result<Response, Problem> {
     caller.require(W::ACTION)?;
@@ -102,7 +105,7 @@ pub(crate) async fn once<W: Work>(
     let id = key(request.headers())?.map(|key| key_id(&caller, request.method(), &route, key));
     let media = request::media(request.headers());
     let body = request::bytes(request, BODY_BYTES).await?;
-    let posted = Posted { caller, media, body, trace };
+    let posted = Posted { caller, media, body, trace, meter };
     let Some(id) = id else {
         let work = W::decide(&edge, &posted, None).await?;
         return Ok(work.carry_out(&edge, &posted).await?.into_response());

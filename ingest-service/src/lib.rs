@@ -12,8 +12,10 @@
 //! - The library holds ports and no drivers; only the program names adapters.
 //! - What a dependency said, a secret or a password never gets into an answer.
 
+mod accept;
 mod authenticate;
 mod authorize;
+mod broken_head;
 mod carriers;
 mod client_address;
 mod config;
@@ -21,12 +23,15 @@ mod create_admin;
 mod error;
 mod health;
 mod idempotent;
+mod json;
 mod jwt_secret;
 mod metrics;
 mod outcome;
 mod prefer;
 mod publish;
 mod query;
+mod query_string;
+mod rate_limit;
 mod request;
 mod rest_of_body;
 mod router;

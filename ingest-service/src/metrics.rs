@@ -12,6 +12,7 @@ use shared::shipment::{ServiceType, Timestamp};
 
 use crate::carriers::Carriers;
 use crate::error::Problem;
+use crate::rate_limit::Class;
 use crate::router::Edge;
 
 /// What the dedup window said about an event before it was published.
@@ -138,6 +139,8 @@ pub(crate) struct Metrics {
     logins: IntCounterVec,
     password_checks: Histogram,
     credentials: IntCounterVec,
+    rate_limited: IntCounterVec,
+    panics: IntCounter,
 }
 
 impl Metrics {
@@ -196,6 +199,14 @@ impl Metrics {
                 "Tokens and API keys that callers presented, by what became of them",
                 &["credential", "result"],
             )?,
+            rate_limited: registry.counter(
+                "shipping_rate_limited_total",
+                "Requests that were refused because their caller had used up what it may",
+                &["class"],
+            )?,
+            panics: registry
+                .counter("shipping_http_panics_total", "Requests whose handler panicked", &[])?
+                .with_label_values::<&str>(&[]),
         };
         // All of them are there from the beginning, so that a rate over the first one is right.
         for result in [WindowResult::Duplicate, WindowResult::Unknown, WindowResult::Unavailable] {
@@ -208,6 +219,9 @@ impl Metrics {
             for credential in [Credential::Token, Credential::ApiKey] {
                 metrics.credential(credential, result).inc_by(0);
             }
+        }
+        for class in Class::ALL {
+            metrics.rate_limited.with_label_values(&[class.name()]).inc_by(0);
         }
         for service in ServiceType::ALL {
             metrics.shipments.with_label_values(&[service.as_str()]).inc_by(0);
@@ -271,6 +285,16 @@ impl Metrics {
             Credential::ApiKey => "api_key",
         };
         self.credentials.with_label_values(&[credential, result.word()])
+    }
+
+    /// A request was refused because its caller had used up what it may.
+    pub(crate) fn rate_limited(&self, class: Class) {
+        self.rate_limited.with_label_values(&[class.name()]).inc();
+    }
+
+    /// A handler panicked.
+    pub(crate) fn panicked(&self) {
+        self.panics.inc();
     }
 
     /// A shipment was registered.

@@ -22,7 +22,10 @@ impl Wait {
             name.trim().eq_ignore_ascii_case("wait").then_some(value)
         });
         let first = waits.map(str::to_owned).next()?;
-        let seconds: u64 = first.split(';').next()?.trim().trim_matches('"').parse().ok()?;
+        let seconds = first.split(';').next()?.trim().trim_matches('"');
+        let digits = !seconds.is_empty() && seconds.bytes().all(|byte| byte.is_ascii_digit());
+        // Only digits, so what does not fit is longer than any wait.
+        let seconds: u64 = digits.then(|| seconds.parse().unwrap_or(u64::MAX))?;
         Some(Self { seconds: seconds.min(LONGEST_WAIT_SECONDS) })
     }
 
@@ -75,6 +78,8 @@ mod tests {
             (&["wait=2, wait=9"], Some(2)),
             (&["wait=0"], Some(0)),
             (&["wait=3600"], Some(LONGEST_WAIT_SECONDS)),
+            (&["wait=99999999999999999999999"], Some(LONGEST_WAIT_SECONDS)),
+            (&["wait=+5"], None),
             (&["wait"], None),
             (&["wait=soon"], None),
             (&["wait=-1"], None),

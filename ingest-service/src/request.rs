@@ -5,9 +5,11 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
-use axum::extract::{FromRequestParts, MatchedPath, Path, Query, Request, State};
+use axum::extract::path::ErrorKind;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{FromRequestParts, MatchedPath, Path, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -18,8 +20,10 @@ use tokio::sync::SemaphorePermit;
 use tracing::Instrument;
 
 use crate::error::{Code, Problem};
+use crate::rate_limit::Meter;
 use crate::rest_of_body::RestOfBody;
-use crate::router::Edge;
+use crate::router::{Edge, UNMATCHED, is_for_operators};
+use crate::{json, query_string};
 
 /// Largest body (contract section 4): a batch of 1,000 events of 1,000 bytes.
 pub(crate) const BODY_BYTES: usize = 1024 * 1024;
@@ -42,14 +46,19 @@ pub(crate) async fn pass(State(edge): State<Edge>, mut request: Request, next: N
     request.extensions_mut().insert(trace);
     let (method, uri) = (request.method().clone(), request.uri().clone());
     let route = request.extensions().get::<MatchedPath>().cloned();
-    let route = route.as_ref().map_or("unmatched", MatchedPath::as_str);
+    let route = route.as_ref().map_or(UNMATCHED, MatchedPath::as_str);
 
-    // What is logged on the way carries the trace, and an exporter gets the span.
-    let span = tracing::info_span!("request", trace_id = trace.trace_id(), %method, url = route);
+    // What is logged on the way carries the trace, and an exporter gets the span. At the level of errors, because a span of a lower
+    // level is not there when LOG_LEVEL is higher, and an error without its trace cannot be found.
+    let span = tracing::error_span!("request", trace_id = trace.trace_id(), %method, url = route);
     trace.adopt(&span);
 
+    // Only our own connection puts one there: it stands for a request that could not be read.
+    let unread = request.extensions_mut().remove::<Problem>();
+    let meter = Meter::begin(&edge, route, &mut request);
     let (request, rest_of_body) = RestOfBody::of(request);
-    let mut response = match admit(&edge, route, &request) {
+    let admitted = unread.map_or_else(|| admit(&edge, route, &request), Err);
+    let mut response = match admitted.and_then(|held| meter.admit().map(|()| held)) {
         Ok(_held) => match tokio::time::timeout(ANSWER_DEADLINE, next.run(request).instrument(span.clone())).await {
             Ok(response) => response,
             Err(_) => Problem::unavailable("The answer took too long; try again", "deadline").into_response(),
@@ -57,9 +66,12 @@ pub(crate) async fn pass(State(edge): State<Edge>, mut request: Request, next: N
         Err(problem) => problem.into_response(),
     };
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
-        problem.render(&mut response, &trace, edge.now(), uri.path());
-        span.in_scope(|| log(&problem, &uri, &edge.put_off));
+        // CONNECT asks for no path.
+        let instance = if uri.path().is_empty() { "*" } else { uri.path() };
+        problem.render(&mut response, &trace, edge.now(), instance);
+        span.in_scope(|| report(&problem, &uri, &edge));
     }
+    meter.tell(response.headers_mut());
     if let Ok(value) = HeaderValue::from_str(&trace.traceparent()) {
         response.headers_mut().insert("traceparent", value);
     }
@@ -70,7 +82,7 @@ pub(crate) async fn pass(State(edge): State<Edge>, mut request: Request, next: N
 
 /// Holds the memory that the request may need until it is answered.
 fn admit<'a>(edge: &'a Edge, route: &str, request: &Request) -> Result<Option<SemaphorePermit<'a>>, Problem> {
-    if matches!(route, "/livez" | "/readyz" | "/health" | "/metrics") {
+    if is_for_operators(route) {
         return Ok(None); // whoever watches us must see that we are busy
     }
     let length = match content_length(request.headers()) {
@@ -86,12 +98,13 @@ fn content_length(headers: &HeaderMap) -> Option<usize> {
 }
 
 /// Failures of our own or of a dependency are told to the operator, once; a caller's mistake is the caller's affair.
-fn log(problem: &Problem, uri: &Uri, put_off: &PutOff) {
+fn report(problem: &Problem, uri: &Uri, edge: &Edge) {
     let (error, path, cause) = (problem.code().word(), uri.path(), problem.cause().unwrap_or_default());
     match problem.code() {
         Code::InternalError => tracing::error!(path, error, cause, "a request failed"),
+        Code::Panicked => edge.metrics.panicked(), // the panic is in the log, with the same trace
         Code::ServiceUnavailable => {
-            if let Some(unsaid) = put_off.say(Instant::now()) {
+            if let Some(unsaid) = edge.put_off.say(Instant::now()) {
                 tracing::warn!(path, error, cause, unsaid, "a request was put off");
             }
         }
@@ -121,9 +134,8 @@ impl PutOff {
 }
 
 /// The answer to a request whose handler panicked.
-pub(crate) fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {
-    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    Problem::internal(format!("panic: {}", text.unwrap_or("without a text"))).into_response()
+pub(crate) fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
+    Problem::panicked().into_response()
 }
 
 /// The answer where no route is.
@@ -131,9 +143,13 @@ pub(crate) async fn not_found() -> Problem {
     Problem::new(Code::NotFound, "There is nothing at this path")
 }
 
-/// The answer where a route has no such method; the router adds `Allow`.
-pub(crate) async fn method_not_allowed() -> Problem {
-    Problem::new(Code::MethodNotAllowed, "This path does not have that method; the header Allow names those it has")
+/// The answer where a route has no such method; the router adds `Allow`. Every path answers OPTIONS: with what it has.
+pub(crate) async fn method_not_allowed(method: Method) -> Result<StatusCode, Problem> {
+    if method == Method::OPTIONS {
+        return Ok(StatusCode::NO_CONTENT);
+    }
+    let detail = "This path does not have that method; the header Allow names those it has";
+    Err(Problem::new(Code::MethodNotAllowed, detail))
 }
 
 /// The trace that the request belongs to.
@@ -158,7 +174,11 @@ impl FromRequestParts<Edge> for PathPart {
     async fn from_request_parts(parts: &mut Parts, edge: &Edge) -> Result<Self, Problem> {
         match Path::from_request_parts(parts, edge).await {
             Ok(Path(part)) => Ok(Self(part)),
-            Err(_) => Err(Problem::new(Code::NotFound, "The path is not UTF-8")),
+            Err(PathRejection::FailedToDeserializePathParams(error)) => match error.kind() {
+                ErrorKind::InvalidUtf8InPathParam { key } => Err(Problem::field(key, "malformed", "is not UTF-8")),
+                _ => Err(Problem::internal(error)),
+            },
+            Err(error) => Err(Problem::internal(error)),
         }
     }
 }
@@ -169,11 +189,8 @@ pub(crate) struct Parameters(pub(crate) Vec<(String, String)>);
 impl FromRequestParts<Edge> for Parameters {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, edge: &Edge) -> Result<Self, Problem> {
-        match Query::from_request_parts(parts, edge).await {
-            Ok(Query(parameters)) => Ok(Self(parameters)),
-            Err(rejection) => Err(Problem::field("", "malformed", rejection.body_text())),
-        }
+    async fn from_request_parts(parts: &mut Parts, _: &Edge) -> Result<Self, Problem> {
+        query_string::parameters(parts.uri.query().unwrap_or_default()).map(Self).map_err(Problem::invalid)
     }
 }
 
@@ -217,22 +234,30 @@ pub(crate) fn must_be_json(headers: &HeaderMap) -> Result<(), Problem> {
 }
 
 /// # Errors
-/// 400: the body is no JSON.
+/// 400: the body is no JSON, or has members that cannot be taken.
 pub(crate) fn parse_json(body: &[u8]) -> Result<Value, Problem> {
-    serde_json::from_slice(body).map_err(|error| not_json(&error))
+    json::parse(body).map_err(not_taken)
 }
 
-/// 400 for what is no JSON; the text says where.
-pub(crate) fn not_json(error: &serde_json::Error) -> Problem {
-    // The parser's own text: what it expected, "at line 3 column 7". It repeats nothing of the body.
-    Problem::new(Code::InvalidJson, format!("The body is not JSON: {error}"))
+/// 400 for what is no JSON that can be taken; the text says where.
+pub(crate) fn not_taken(refused: json::Refused) -> Problem {
+    match refused {
+        // The parser's own text: what it expected, "at line 3 column 7". It repeats nothing of the body.
+        json::Refused::Malformed(error) => Problem::new(Code::InvalidJson, format!("The body is not JSON: {error}")),
+        json::Refused::Members(errors) => Problem::invalid(errors),
+    }
 }
 
 /// The body of a request, of at most `limit` bytes.
 ///
 /// # Errors
-/// 413 when it is larger, 408 when it comes too slowly, 400 when it breaks off.
+/// 413 when it is larger, 415 when it is compressed, 408 when it comes too slowly, 400 when it breaks off.
 pub(crate) async fn bytes(request: Request, limit: usize) -> Result<Bytes, Problem> {
+    let mut codings = request.headers().get_all(header::CONTENT_ENCODING).iter();
+    if codings.any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        let detail = "The body must be sent as it is, without Content-Encoding";
+        return Err(Problem::new(Code::UnsupportedMediaType, detail));
+    }
     let too_large = || Problem::new(Code::PayloadTooLarge, format!("The body may have at most {limit} bytes"));
     if content_length(request.headers()).is_some_and(|length| length > limit) {
         return Err(too_large());

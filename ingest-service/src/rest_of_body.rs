@@ -18,9 +18,9 @@ use hyper::body::{Frame, SizeHint};
 use crate::request::BODY_BYTES;
 
 /// How much is taken in at most: sixteen times what any request may have. More is no mistake in good faith.
-const MOST_BYTES: usize = 16 * BODY_BYTES;
+pub(crate) const MOST_BYTES: usize = 16 * BODY_BYTES;
 /// Longest time for that.
-const DEADLINE: Duration = Duration::from_secs(2);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(2);
 
 /// A hold on a body that was lent to a handler.
 pub(crate) struct RestOfBody(Option<Arc<Mutex<Body>>>);

@@ -4,7 +4,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{MethodRouter, get, post};
 use shared::clock::Clock;
 use shared::metrics::{MetricError, MetricRegistry};
@@ -20,8 +20,12 @@ use crate::health::{self, Health};
 use crate::idempotent::once;
 use crate::metrics::{self, Metrics};
 use crate::publish::{Batch, Registration};
+use crate::rate_limit::RateLimits;
 use crate::request::{IN_FLIGHT_BYTES, PutOff};
-use crate::{Ports, carriers, publish, query, request};
+use crate::{Ports, accept, carriers, publish, query, request};
+
+/// What stands for the pattern of a route where no route is.
+pub(crate) const UNMATCHED: &str = "unmatched";
 
 /// What every handler is given. Clones are the same edge.
 #[derive(Clone)]
@@ -40,6 +44,8 @@ pub(crate) struct Parts {
     pub(crate) metrics: Metrics,
     /// The memory that requests in flight may still take, in bytes.
     pub(crate) memory: Semaphore,
+    /// What callers have used of what they may.
+    pub(crate) limits: RateLimits,
     /// What the log has said about requests that were put off.
     pub(crate) put_off: PutOff,
     pub(crate) stop: CancellationToken,
@@ -65,6 +71,7 @@ impl Edge {
             health: Health::default(),
             metrics: Metrics::new(registry)?,
             memory: Semaphore::new(IN_FLIGHT_BYTES),
+            limits: RateLimits::new(&config.rate_limits),
             put_off: PutOff::default(),
             config,
             ports,
@@ -130,10 +137,16 @@ fn routes() -> Router<Edge> {
         ("/admin/unmapped-codes", get(carriers::list_unmapped)),
     ];
     let mut router = Router::new();
+    let api = api.map(|(path, methods)| (path, methods.route_layer(from_fn(accept::json))));
     for (path, methods) in operator.into_iter().chain(api) {
         router = router.route(path, methods.clone()).route(&format!("/v1{path}"), methods);
     }
     router.fallback(request::not_found).method_not_allowed_fallback(request::method_not_allowed)
+}
+
+/// Whether `route` is for those who watch us: it is answered however busy we are.
+pub(crate) fn is_for_operators(route: &str) -> bool {
+    matches!(route.strip_prefix("/v1").unwrap_or(route), "/health" | "/livez" | "/readyz" | "/metrics")
 }
 
 /// What every request passes through, from the inside out.

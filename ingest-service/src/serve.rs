@@ -3,11 +3,12 @@
 use std::convert::Infallible;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::ConnectInfo;
+use axum::extract::{ConnectInfo, Request};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -20,15 +21,16 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
+use crate::broken_head::{self, Wire};
 use crate::config::Config;
 
 /// Most connections at a time. One more waits in the system's backlog; an idle one costs about 10 KB.
 const CONNECTIONS: usize = 8_192;
 /// Longest time for the head of a request, and for a connection to lie idle between two: longer than the 60 s after which load balancers
 /// let go of an idle one, so that none of them sends a request into a connection that we are closing.
-const HEAD_DEADLINE: Duration = Duration::from_secs(75);
+pub(crate) const HEAD_DEADLINE: Duration = Duration::from_secs(75);
 /// Largest head of a request, in bytes: a token of 4 KiB and as much again.
-const HEAD_BYTES: usize = 16 * 1024;
+pub(crate) const HEAD_BYTES: usize = 16 * 1024;
 /// How long new connections are still taken after `/readyz` has turned false: those that a load balancer opened before it knew.
 const NOTICE: Duration = Duration::from_millis(500);
 /// Longest time for what is in flight at shutdown: an append takes up to 8 s. A longer `Prefer: wait` is cut off; its event is safe.
@@ -119,21 +121,26 @@ async fn connection(
     }
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEAD_DEADLINE).max_header_size(HEAD_BYTES);
-    let router = router.map_request(move |mut request: axum::http::Request<Incoming>| {
+    let service = router.clone().map_request(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
         request
     });
-    let serving = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-    let mut serving = std::pin::pin!(serving);
+    let mut serving = http.serve_connection(TokioIo::new(Wire::new(stream)), TowerToHyperService::new(service));
     let ended = tokio::select! {
-        ended = serving.as_mut() => ended,
-        () = closing.cancelled() => {
-            serving.as_mut().graceful_shutdown();
-            serving.await
+        ended = &mut serving => Some(ended),
+        () = closing.cancelled() => None,
+    };
+    let ended = match ended {
+        Some(ended) => ended,
+        None => {
+            Pin::new(&mut serving).graceful_shutdown();
+            (&mut serving).await
         }
     };
     if let Err(error) = ended {
-        tracing::debug!(%error, "a connection broke"); // the caller's end, or its silence
+        tracing::debug!(%error, "a connection broke"); // the caller's end, its silence, or what it sent
+        let http1::Parts { io, read_buf, .. } = serving.into_parts();
+        broken_head::answer(io.into_inner(), &error, &read_buf, peer, router).await;
     }
     drop(held);
 }

@@ -5,9 +5,11 @@ use std::time::Duration;
 use futures::StreamExt;
 use http_body_util::StreamBody;
 use hyper::body::Frame;
-use reqwest::header::HeaderMap;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::wait;
 
@@ -19,6 +21,8 @@ const PREFERRED_WAIT: u64 = 20;
 const OUTCOME: Duration = Duration::from_secs(60);
 /// Bytes of one chunk of a body that does not say how long it is.
 const CHUNK: usize = 64 * 1024;
+/// How much of what was sent is shown when a test fails.
+const SHOWN_BYTES: usize = 60;
 /// How many outcomes are asked for at a time.
 const AT_A_TIME: usize = 32;
 
@@ -115,6 +119,29 @@ impl Client {
         }
         let path = path.split('?').next().unwrap_or_default().to_owned();
         Call { request, path, name }
+    }
+
+    /// The answer to bytes that no HTTP client would send. What they ask for has no path that could be read.
+    ///
+    /// # Panics
+    /// There is no answer that a client would understand.
+    pub async fn raw(&self, sent: &[u8]) -> Answer {
+        let name = String::from_utf8_lossy(&sent[..sent.len().min(SHOWN_BYTES)]).into_owned();
+        let address = self.base.trim_start_matches("http://");
+        let mut connection = TcpStream::connect(address).await.expect("the platform listens");
+        connection.write_all(sent).await.unwrap_or_else(|error| panic!("{name}: {error}"));
+        let mut received = Vec::new();
+        connection.read_to_end(&mut received).await.unwrap_or_else(|error| panic!("{name}: {error}"));
+        let received = String::from_utf8_lossy(&received);
+        let (head, text) = received.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{name}: {received}"));
+        let mut lines = head.split("\r\n");
+        let status = lines.next().and_then(|line| line.split(' ').nth(1)?.parse().ok()).expect("a status");
+        let headers = lines.map(|line| {
+            let (name, value) = line.split_once(": ").expect("a header");
+            (name.parse::<HeaderName>().expect("a name"), value.parse::<HeaderValue>().expect("a value"))
+        });
+        let body = serde_json::from_str(text).unwrap_or_default();
+        Answer { status, headers: headers.collect(), body, text: text.to_owned(), path: "*".to_owned(), name }
     }
 
     /// GET.
@@ -264,6 +291,8 @@ impl Answer {
         assert!(is_utc(&body["timestamp"]), "{name}: timestamp in {body}");
         let trace = body["trace_id"].as_str().unwrap_or_default();
         assert!(trace.len() == 32 && trace.bytes().all(|byte| byte.is_ascii_hexdigit()), "{name}: trace_id in {body}");
+        let traceparent = self.header("traceparent").unwrap_or_default();
+        assert_eq!(traceparent.split('-').nth(1), Some(trace), "{name}: {traceparent} and {body}");
         assert!(body["errors"].is_array(), "{name}: errors in {body}");
         body
     }

@@ -31,6 +31,7 @@ pub(crate) use users::{add_user, change_user, get_user, list_users, remove_user}
 
 use crate::error::{Code, Problem};
 use crate::metrics::{Credential, Presented};
+use crate::rate_limit::Meter;
 use crate::router::Edge;
 use api_key::KeyJudgement;
 use standing::Judgement;
@@ -70,6 +71,7 @@ impl FromRequestParts<Edge> for Caller {
             Some(presented) => by_token(edge, presented).await?,
             None => None,
         };
+        Meter::of(parts).identify(caller.as_ref())?;
         caller.ok_or_else(|| {
             // One text for all reasons: a forger learns nothing.
             let challenge = "Bearer realm=\"rastro\", error=\"invalid_token\"";

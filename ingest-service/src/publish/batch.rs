@@ -89,6 +89,7 @@ impl Work for Batch {
 
     async fn decide(edge: &Edge, posted: &Posted, _: Option<&Bytes>) -> Result<Self, Problem> {
         let items = validate::items(posted.media, &posted.body, edge.config.max_batch)?;
+        posted.meter.charge(items.len())?;
         let now = edge.now();
         Self::of(items, &posted.caller, |value| validate::event(value, now), now)
     }

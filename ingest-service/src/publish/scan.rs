@@ -10,6 +10,7 @@ use crate::authenticate::Caller;
 use crate::authorize::Action;
 use crate::error::{Code, Problem};
 use crate::prefer::Wait;
+use crate::rate_limit::Meter;
 use crate::request::{self, BODY_BYTES, PathPart, Trace};
 use crate::router::Edge;
 use crate::validate;
@@ -20,6 +21,7 @@ pub(crate) async fn post_scans(
     caller: Caller,
     Trace(trace): Trace,
     PathPart(carrier): PathPart,
+    meter: Meter,
     request: Request,
 ) -> Result<Response, Problem> {
     caller.require(Action::PostEvents)?;
@@ -31,11 +33,13 @@ pub(crate) async fn post_scans(
     let now = edge.now();
     if validate::is_batch(media, &body) {
         let items = validate::items(media, &body, edge.config.max_batch)?;
+        meter.charge(items.len())?;
         let read = |value| validate::scan(value, mapping, now);
         let batch = Batch::of(items, &caller, read, now)?;
         return Ok(batch.accept(&edge, trace).await?.into_response());
     }
-    let value = serde_json::from_slice(&body).map_err(|error| request::not_json(&error))?;
+    meter.charge(1)?;
+    let value = request::parse_json(&body)?;
     let scan = validate::scan(value, mapping, now).map_err(Problem::invalid)?;
     event::accept(&edge, &caller, trace, scan, wait, now).await
 }

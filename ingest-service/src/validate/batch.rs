@@ -2,12 +2,13 @@
 
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 use shared::shipment::FieldError;
 
 use crate::error::{Code, FIELD_ERRORS, Problem};
-use crate::request::{Media, not_json};
+use crate::json::{self, Faults, Refused};
+use crate::request::{self, Media};
 
 /// One item as it was sent: a JSON value, or why its line is none.
 pub(crate) type BatchItem = Result<Value, Vec<FieldError>>;
@@ -68,9 +69,12 @@ impl<'de> Visitor<'de> for HoldsEvents {
 fn lines(body: &[u8], most: usize) -> Vec<BatchItem> {
     let filled = body.split(|&byte| byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
     let parse = |line| {
-        serde_json::from_slice(line).map_err(|error: serde_json::Error| {
-            let message = format!("is not JSON: {error}");
-            vec![FieldError::new("", "malformed", message.replace("at line 1 column", "at column"))]
+        json::parse(line).map_err(|refused| match refused {
+            Refused::Malformed(error) => {
+                let message = format!("is not JSON: {error}").replace("at line 1 column", "at column");
+                vec![FieldError::new("", "malformed", message)]
+            }
+            Refused::Members(errors) => errors,
         })
     };
     // One more than allowed tells that there are too many; the rest need not be looked at.
@@ -79,36 +83,44 @@ fn lines(body: &[u8], most: usize) -> Vec<BatchItem> {
 
 fn document(body: &[u8], most: usize) -> Result<Vec<BatchItem>, Problem> {
     let mut json = serde_json::Deserializer::from_slice(body);
-    let read = Form { most }.deserialize(&mut json).and_then(|document| json.end().map(|()| document));
+    let mut broken = Faults::default();
+    let form = Form { most, broken: &mut broken };
+    let read = form.deserialize(&mut json).and_then(|document| json.end().map(|()| document));
     let Document { events, errors } = read.map_err(|error| {
         let field = if body.trim_ascii_start().starts_with(b"{") { "events" } else { "" };
-        if error.is_data() { Problem::field(field, "wrong_type", error.to_string()) } else { not_json(&error) }
+        if error.is_data() {
+            Problem::field(field, "wrong_type", error.to_string())
+        } else {
+            request::not_taken(broken.refusal(error))
+        }
     })?;
     match events {
-        Some(events) if errors.is_empty() => Ok(events.into_iter().map(Ok).collect()),
+        Some(events) if errors.is_empty() => Ok(events),
         None if errors.is_empty() => Err(Problem::field("events", "required", "is required, or a bare array")),
         _ => Err(Problem::invalid(errors)),
     }
 }
 
 /// Reads the document once: an array, or an object that holds one.
-#[derive(Clone, Copy)]
-struct Form {
+struct Form<'a> {
     most: usize,
+    /// Told where the parser gave up.
+    broken: &'a mut Faults,
 }
 
 /// Reads an array, and keeps no more than `most + 1` of its elements.
-struct Events {
+struct Events<'a> {
     most: usize,
+    broken: &'a mut Faults,
 }
 
 #[derive(Default)]
 struct Document {
-    events: Option<Vec<Value>>,
+    events: Option<Vec<BatchItem>>,
     errors: Vec<FieldError>,
 }
 
-impl<'de> DeserializeSeed<'de> for Form {
+impl<'de> DeserializeSeed<'de> for Form<'_> {
     type Value = Document;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Document, D::Error> {
@@ -116,7 +128,7 @@ impl<'de> DeserializeSeed<'de> for Form {
     }
 }
 
-impl<'de> Visitor<'de> for Form {
+impl<'de> Visitor<'de> for Form<'_> {
     type Value = Document;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -124,49 +136,58 @@ impl<'de> Visitor<'de> for Form {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, sequence: A) -> Result<Document, A::Error> {
-        let events = Events { most: self.most }.visit_seq(sequence)?;
+        let events = Events { most: self.most, broken: self.broken }.visit_seq(sequence)?;
         Ok(Document { events: Some(events), errors: Vec::new() })
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Document, A::Error> {
         let mut document = Document::default();
         while let Some(name) = map.next_key::<String>()? {
-            if name == "events" && document.events.is_some() {
-                return Err(A::Error::custom("it stands there twice"));
-            } else if name == "events" {
-                document.events = Some(map.next_value_seed(Events { most: self.most })?);
-            } else {
-                map.next_value::<IgnoredAny>()?;
-                if document.errors.len() < FIELD_ERRORS {
-                    document.errors.push(FieldError::new(name, "unknown_field", "is not a field of this body"));
+            let problem = match (name.as_str(), &document.events) {
+                ("events", None) => {
+                    let events = Events { most: self.most, broken: &mut *self.broken };
+                    document.events = Some(map.next_value_seed(events)?);
+                    continue;
                 }
+                ("events", Some(_)) => ("duplicate", "stands there twice"),
+                _ => ("unknown_field", "is not a field of this body"),
+            };
+            map.next_value::<IgnoredAny>()?;
+            if document.errors.len() < FIELD_ERRORS {
+                document.errors.push(FieldError::new(name, problem.0, problem.1));
             }
         }
         Ok(document)
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Events {
-    type Value = Vec<Value>;
+impl<'de> DeserializeSeed<'de> for Events<'_> {
+    type Value = Vec<BatchItem>;
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Vec<Value>, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Vec<BatchItem>, D::Error> {
         deserializer.deserialize_seq(self)
     }
 }
 
-impl<'de> Visitor<'de> for Events {
-    type Value = Vec<Value>;
+impl<'de> Visitor<'de> for Events<'_> {
+    type Value = Vec<BatchItem>;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("an array of events")
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Vec<Value>, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Vec<BatchItem>, A::Error> {
         let mut events = Vec::new();
         while events.len() <= self.most {
-            match sequence.next_element()? {
-                Some(event) => events.push(event),
-                None => return Ok(events),
+            let mut faults = Faults::default();
+            match sequence.next_element_seed(faults.value()) {
+                Ok(Some(event)) => events.push(faults.free(event)),
+                Ok(None) => return Ok(events),
+                Err(error) => {
+                    faults.within(&format!("events[{}]", events.len()));
+                    *self.broken = faults;
+                    return Err(error);
+                }
             }
         }
         while sequence.next_element::<IgnoredAny>()?.is_some() {}
@@ -218,6 +239,38 @@ mod tests {
             assert!(!many(Media::Json, body), "{body}");
         }
         assert!(many(Media::Lines, "{\"a\": 1}") && many(Media::Other, "{}"));
+    }
+
+    #[test]
+    fn an_item_that_says_something_twice_is_one_bad_item_in_each_form() {
+        let (good, twice) = ("{\"a\":1}", "{\"a\":{\"b\":1,\"b\":2},\"c\":1,\"c\":2}");
+        let forms = [
+            (Media::Json, format!("{{\"events\":[{good},{twice},{good}]}}")),
+            (Media::Json, format!("[{good},{twice},{good}]")),
+            (Media::Lines, format!("{good}\n{twice}\n{good}")),
+        ];
+        for (media, body) in forms {
+            let items = read(media, &body).expect("a batch");
+            assert_eq!(items.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, false, true], "{body}");
+            let errors = items[1].as_ref().expect_err("twice");
+            let found: Vec<_> = errors.iter().map(|error| (error.field.as_str(), error.code)).collect();
+            assert_eq!(found, [("a.b", "duplicate"), ("c", "duplicate")], "{body}");
+        }
+    }
+
+    #[test]
+    fn a_number_that_nothing_can_hold_is_told_by_its_place() {
+        for body in ["{\"events\":[{\"a\":1},{\"a\":[1,1e400]}]}", "[1,{\"a\":[1,1e400]}]"] {
+            let problem = items(Media::Json, body.as_bytes(), 3).expect_err("out of range");
+            assert_eq!(problem.code(), Code::ValidationError);
+            assert!(problem.detail().starts_with("events[1].a[1]: "), "{}", problem.detail());
+        }
+        let problem = items(Media::Json, b"[1,1e400]", 3).expect_err("out of range");
+        assert_eq!(problem.code(), Code::InvalidJson);
+        assert_eq!(
+            read(Media::Lines, "1\n{\"a\":1e400}").expect("lines").iter().filter(|item| item.is_err()).count(),
+            1
+        );
     }
 
     #[test]

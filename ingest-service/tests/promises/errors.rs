@@ -18,7 +18,7 @@ use shared::shipment_store::{
 use crate::world::{ADMIN, Answer, CLIENT, DRIVER, World, registration, report};
 
 /// Checks the members of contract section 4.
-fn assert_shape(answer: &Answer, path: &str) {
+pub(crate) fn assert_shape(answer: &Answer, path: &str) {
     let body = answer.json();
     assert_eq!(answer.header("content-type"), Some("application/problem+json"), "{path}: {}", answer.text);
     for member in ["error", "message", "timestamp", "type", "title", "detail", "instance", "trace_id"] {
@@ -41,7 +41,7 @@ async fn every_error_has_the_one_shape() {
         ("/v1/nowhere", 404, "NOT_FOUND"),
         ("/shipments/99M-ZZZZZZZZ", 404, "NOT_FOUND"),
         ("/shipments/parcel", 400, "VALIDATION_ERROR"),
-        ("/shipments/%FF", 404, "NOT_FOUND"),
+        ("/shipments/%FF", 400, "VALIDATION_ERROR"),
         ("/shipments?limit=0", 400, "VALIDATION_ERROR"),
         ("/shipments?cursor=abc", 400, "VALIDATION_ERROR"),
         ("/shipments?%FF=%FF", 400, "VALIDATION_ERROR"),
@@ -223,7 +223,9 @@ async fn requests_that_would_need_too_much_memory_are_put_off_and_probes_are_not
     let refused = refused.await;
     assert_shape(&refused, "/shipments");
     assert_eq!((refused.failure().0, refused.header("retry-after")), (503, Some("2")));
-    assert_eq!(world.get(ADMIN, "/livez").await.status, 200);
+    for probe in ["/livez", "/v1/livez", "/v1/health", "/metrics"] {
+        assert_eq!(world.get(ADMIN, probe).await.status, 200, "{probe}");
+    }
     for answer in hanging {
         assert_eq!(answer.await.expect("no panic").failure().0, 408);
     }
@@ -231,7 +233,7 @@ async fn requests_that_would_need_too_much_memory_are_put_off_and_probes_are_not
 }
 
 /// A store with a mistake in it, and one that says too much.
-struct Faulty;
+pub(crate) struct Faulty;
 
 #[async_trait]
 impl ShipmentReader for Faulty {

@@ -1,7 +1,7 @@
 //! An edge on memory adapters, and the smallest processor that there can be.
 
 use std::cell::Cell;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -31,7 +31,6 @@ use shared::shipment_store::{EventRow, RowPosition, ShipmentWriter, StateWrite};
 use shared::unmapped_codes::memory::MemoryUnmappedCodes;
 use shared::user_store::memory::MemoryUsers;
 use shared::user_store::{Role, User, UserStore};
-use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
@@ -253,15 +252,16 @@ impl World {
         self.post_with(user, "/events", &headers, body.to_string()).await
     }
 
-    /// The header of a logged-in user. The tokens of all worlds are the same, so each user logs in once.
+    /// The header of a logged-in user. The tokens of all worlds are the same, so each user logs in once, or a few times: nobody waits for
+    /// another test's log-in, because the time of a test that is paused passes while it waits.
     pub(crate) async fn bearer(&self, user: &str) -> String {
-        static TOKENS: OnceCell<tokio::sync::Mutex<HashMap<String, String>>> = OnceCell::const_new();
-        let mut tokens = TOKENS.get_or_init(|| async { tokio::sync::Mutex::default() }).await.lock().await;
-        if let Some(bearer) = tokens.get(user) {
-            return bearer.clone();
+        static TOKENS: Mutex<BTreeMap<String, String>> = Mutex::new(BTreeMap::new());
+        let known = TOKENS.lock().expect("nobody panics with it").get(user).cloned();
+        if let Some(bearer) = known {
+            return bearer;
         }
         let bearer = format!("Bearer {}", self.token(user, "password123").await);
-        tokens.insert(user.to_owned(), bearer.clone());
+        TOKENS.lock().expect("nobody panics with it").insert(user.to_owned(), bearer.clone());
         bearer
     }
 

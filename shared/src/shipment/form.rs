@@ -15,7 +15,7 @@ pub struct FieldError {
     /// The path of the field, `recipient.email` for a nested one.
     pub field: String,
     /// A word for programs: `required`, `wrong_type`, `too_short`, `too_long`, `out_of_range`, `unknown_value`, `malformed`,
-    /// `in_future`, `unknown_field`, `not_allowed`.
+    /// `in_future`, `unknown_field`, `not_allowed`, `duplicate`.
     pub code: &'static str,
     /// A sentence for people.
     pub message: String,

@@ -3,6 +3,7 @@
 
 #[cfg(feature = "otlp")]
 mod otlp;
+mod panics;
 mod trace_context;
 
 use std::io::IsTerminal;
@@ -11,6 +12,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
+pub use panics::log_panics;
 pub use trace_context::TraceContext;
 
 use crate::settings::{Environment, SettingError};
@@ -58,6 +60,7 @@ pub fn start(environment: &Environment, service: &'static str) -> Result<Telemet
     };
     #[cfg(not(feature = "otlp"))]
     let (telemetry, started) = (Telemetry::default(), registry.try_init());
+    log_panics();
     match started {
         Ok(()) => tracing::debug!(service, "telemetry started"),
         // Two services in one process, or two tests: the first one's logging serves both.

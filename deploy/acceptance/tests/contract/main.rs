@@ -13,6 +13,7 @@ mod journey;
 mod keys;
 mod lists;
 mod log;
+mod malformed;
 mod order;
 mod probes;
 mod problems;
@@ -167,6 +168,13 @@ promises! {
             a_refusal_is_read_by_whoever_is_still_sending,
             every_path_is_served_under_v1_too,
             a_request_keeps_the_trace_that_it_came_with,
+        }
+        malformed {
+            what_is_no_request_is_refused_in_the_one_shape_too,
+            a_member_that_stands_there_twice_is_refused_by_its_name,
+            what_is_beyond_all_bounds_is_told_by_its_name,
+            a_caller_who_takes_no_json_is_told_so_before_anything_is_done,
+            a_path_says_what_it_has_and_head_answers_like_get,
         }
         probes {
             a_platform_that_is_well_says_so,

@@ -238,7 +238,7 @@ mod tests {
     /// The edge names an event by the coordinates as it read them, the processor by those that it reads in the record.
     #[test]
     fn coordinates_come_back_to_the_last_bit() {
-        for lat in [8.223242202137703e-08, 19.432607999999997, -1.7976931348623157e-9] {
+        for lat in [8.223242202137703e-08, 19.432608, -1.7976931348623156e-9] {
             let Event::Reported(mut reported) = reported() else { panic!("a report") };
             reported.body.location = Some(super::super::event::Location { lat, lng: -lat });
             let event = Event::Reported(reported);

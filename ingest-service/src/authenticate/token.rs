@@ -196,6 +196,11 @@ mod tests {
     #[test]
     fn a_token_says_who_holds_it_for_a_day_and_no_longer() {
         let token = tokens().issue(&ana(), now()).expect("issued");
+        let key = DecodingKey::from_secret(SECRET.as_bytes());
+        let issued = jsonwebtoken::decode::<Value>(&token, &key, &tokens().validation).expect("ours").claims;
+        let expected = json!({"sub": "ana", "role": "client", "client_id": "c1", "iss": "rastro", "aud": "rastro-api",
+            "iat": now().unix_seconds(), "exp": later(86_400).unix_seconds(), "cv": now().as_millis()});
+        assert_eq!(issued, expected);
         let caller = Caller { sub: "ana".to_owned(), role: Role::Client, client_id: Some("c1".to_owned()) };
         let credentials = Credentials::Version(now().as_millis());
         let says = || Some(Token { caller: caller.clone(), credentials });

@@ -229,6 +229,7 @@ pub(crate) fn pass(duration: Duration) {
 
 #[tokio::test]
 async fn a_key_is_remembered_for_a_day_and_no_longer() {
+    assert_eq!(REMEMBERED.as_secs(), 24 * 60 * 60);
     pass(Duration::ZERO);
     let world = World::at(clock).await;
     let _processor = world.processor(Announce::Yes);

@@ -15,7 +15,12 @@ async fn a_store_that_is_away_delays_events_and_loses_none() {
     // The lane has met the failure when it has counted it.
     let failed = async {
         loop {
-            if running.registry.text().expect("encodes").contains("reason=\"store_unavailable\"") {
+            if running
+                .registry
+                .text()
+                .expect("encodes")
+                .contains("shipping_events_errors_total{reason=\"store_unavailable\"}")
+            {
                 break;
             }
             tokio::task::yield_now().await;

@@ -48,6 +48,7 @@ async fn a_late_scan_s_change_says_so_and_what_was_shown_before() {
         .collect();
     assert_eq!(changes.len(), 4);
     assert_eq!(changes[1].get("late"), None);
+    assert_eq!(changes[2]["event_id"], late.event_id().to_string());
     assert_eq!((&changes[2]["late"], &changes[2]["previous_status"]), (&true.into(), &"in_transit".into()));
     assert_eq!((&changes[2]["from"], &changes[2]["to"]), (&"in_transit".into(), &"delivered".into()));
     // It moved the status in its place, and nothing that is shown as the status.

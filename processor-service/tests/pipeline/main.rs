@@ -92,7 +92,10 @@ async fn poison_goes_to_the_dead_letters_byte_for_byte_and_the_lane_goes_on() {
     let poisoned = world.append(vec![poison.clone(), nameless]).await;
     let rest = world.append_events(&life[1..]).await;
     world.settled(&[first, poisoned.clone(), rest].concat()).await;
+    let registry = running.registry.clone();
     running.stop().await;
+    let metrics = registry.text().expect("encodes");
+    assert!(metrics.contains("shipping_dead_letters_total{reason=\"NO_JSON\"} 1"), "{metrics}");
 
     assert_eq!(world.shipment(number(1)).await.state.current_status, Status::Delivered);
     let letters = world.log.records(Topic::DeadLetters);

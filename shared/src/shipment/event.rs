@@ -319,6 +319,24 @@ mod tests {
     }
 
     #[test]
+    fn each_member_of_the_payload_tells_two_reports_under_one_key_apart() {
+        let plain = body(|_| ()).expect("valid").event_id();
+        let mut payloads = vec![plain.payload];
+        for (member, value) in [
+            ("location", json!({"lat": 0, "lng": -99.2})),
+            ("place", json!("Puebla")),
+            ("code", json!("Puebla")),
+            ("reason", json!("puebla")),
+            ("notes", json!("puebla")),
+        ] {
+            let changed = body(|body| body[member] = value).expect("valid").event_id();
+            assert_eq!(changed.key, plain.key, "{member}");
+            assert!(!payloads.contains(&changed.payload), "{member}");
+            payloads.push(changed.payload);
+        }
+    }
+
+    #[test]
     fn the_id_of_an_event_is_the_one_that_it_always_had() {
         let full = |body: &mut Value| {
             body["place"] = json!("Bodega Ñuñoa");

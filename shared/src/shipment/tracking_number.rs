@@ -132,9 +132,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lower_case_is_accepted_and_upper_cased() {
+    fn six_to_twelve_characters_are_accepted_and_upper_cased() {
         let number: TrackingNumber = "99m-abc12345".parse().expect("well-formed");
         assert_eq!((number.as_str(), number.suffix()), ("99M-ABC12345", "ABC12345"));
+        for text in ["99M-ABC123", "99M-ABC123456789"] {
+            assert_eq!(text.parse::<TrackingNumber>().map(|number| number.to_string()), Ok(text.to_owned()));
+        }
     }
 
     #[test]

@@ -62,6 +62,7 @@ mod tests {
         axum::http::HeaderName::from_static("prefer")
     }
 
+    // contract: "the final outcome within N s"
     #[test]
     fn a_wait_is_found_among_other_preferences_and_held_to_the_bound() {
         let cases: &[(&[&str], Option<u64>)] = &[

@@ -135,6 +135,7 @@ fn bounded<'a>(known: &mut HashSet<String>, source: &'a str) -> &'a str {
 mod tests {
     use super::*;
 
+    // contract: "`source` is bounded"
     #[test]
     fn a_caller_cannot_grow_the_label_sets() {
         let mut known = HashSet::new();

@@ -193,6 +193,8 @@ mod tests {
             "iat": now().unix_seconds(), "exp": now().unix_seconds() + 60})
     }
 
+    // contract: "`admin` all"
+    // contract: "`POST /auth/login` | 200"
     #[test]
     fn a_token_says_who_holds_it_for_a_day_and_no_longer() {
         let token = tokens().issue(&ana(), now()).expect("issued");
@@ -259,6 +261,7 @@ mod tests {
         assert!(both.verify(&sign(&header, "a forger's"), now()).is_none());
     }
 
+    // contract: "`Authorization: Bearer <JWT>` unless marked public"
     #[test]
     fn a_token_that_is_not_wholly_right_is_refused() {
         let right = signed(&claims(), Algorithm::HS256, SECRET);

@@ -8,6 +8,10 @@ use shared::shipment::record::{CREATED_TYPE, REPORTED_TYPE};
 
 use crate::world::{ADMIN, Announce, CLIENT, DRIVER, World, registration, report};
 
+// contract: "`status_reported` is the event body as accepted"
+// contract: "Records are CloudEvents 1.0"
+// contract: "when it happened, by the source"
+// contract: "`POST /events` | 202 `{event_id,status:"queued""
 #[tokio::test]
 async fn an_accepted_event_is_a_record_that_says_who_sent_it() {
     let world = World::new().await;
@@ -33,6 +37,8 @@ async fn an_accepted_event_is_a_record_that_says_who_sent_it() {
     assert_eq!(value["recorded_at"], "2025-06-15T15:06:40Z");
 }
 
+// contract: "sending the same event again returns the same id"
+// contract: "fractions of the second and spelling of the time zone"
 #[tokio::test]
 async fn the_same_event_has_the_same_id_however_it_is_spelled() {
     let world = World::new().await;
@@ -66,6 +72,8 @@ async fn an_event_that_the_window_knows_is_answered_without_a_record() {
     assert_eq!(world.records().len(), records + 1, "what is not the same goes to the processor");
 }
 
+// contract: "201 once it is applied and a GET finds it"
+// contract: "Values, `snake_case` JSON: `shipment.created`"
 #[tokio::test]
 async fn a_registration_is_found_by_a_get_once_it_is_answered_201() {
     let world = World::new().await;
@@ -95,6 +103,8 @@ async fn a_registration_is_found_by_a_get_once_it_is_answered_201() {
     }
 }
 
+// contract: "A shipment is judged by one policy for its whole life"
+// contract: "`allow_cancel_in_transit` (default from"
 #[tokio::test]
 async fn what_a_shipment_is_judged_by_stands_in_its_record_by_request_or_else_by_setting() {
     let settings = [("TRANSITION_POLICY", "field"), ("ALLOW_CANCEL_IN_TRANSIT", "true")];
@@ -114,6 +124,7 @@ async fn what_a_shipment_is_judged_by_stands_in_its_record_by_request_or_else_by
     assert!(values.iter().all(|value| value["allow_cancel_in_transit"] == true), "{values:?}");
 }
 
+// contract: "201 once it is applied and a GET finds it"
 #[tokio::test(start_paused = true)]
 async fn a_registration_that_takes_longer_is_answered_202_and_not_lost() {
     let world = World::new().await;
@@ -137,6 +148,8 @@ async fn a_registration_is_found_when_all_notices_are_lost() {
     assert_eq!(world.post(CLIENT, "/shipments", &registration()).await.status, StatusCode::CREATED);
 }
 
+// contract: "A client's own `client_id` is taken from its token"
+// contract: "an admin names it"
 #[tokio::test]
 async fn a_client_registers_for_itself_and_an_admin_says_for_whom() {
     let world = World::new().await;

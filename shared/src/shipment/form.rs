@@ -318,6 +318,7 @@ mod tests {
         assert_eq!(errors[1].message, "must be greater than 0 and at most 10");
     }
 
+    // contract: "a slug `[a-z0-9_-]{1,64}`"
     #[test]
     fn a_slug_is_of_lower_case_digits_and_dashes_and_bounded() {
         let read = |text: &str| {

@@ -131,6 +131,7 @@ mod tests {
 
     use super::*;
 
+    // contract: "is accepted on input, upper-cased"
     #[test]
     fn six_to_twelve_characters_are_accepted_and_upper_cased() {
         let number: TrackingNumber = "99m-abc12345".parse().expect("well-formed");
@@ -140,6 +141,7 @@ mod tests {
         }
     }
 
+    // contract: "is accepted on input, upper-cased"
     #[test]
     fn what_is_malformed_is_refused() {
         for text in [
@@ -156,6 +158,8 @@ mod tests {
         }
     }
 
+    // contract: "Tracking numbers come from a leased counter"
+    // contract: "Unique by construction"
     #[test]
     fn counters_give_distinct_numbers_that_do_not_follow_one_another() {
         let cipher = NumberCipher::new(&[7; 32]);

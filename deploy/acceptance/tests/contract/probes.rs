@@ -8,6 +8,13 @@ use acceptance::sample::{parcel, report};
 use acceptance::wait;
 use serde_json::json;
 
+// contract: "`GET /health` | public"
+// contract: "`GET /livez` | public"
+// contract: "`GET /livez` | `/readyz`"
+// contract: "`GET /metrics` | public inside the cluster"
+// contract: "`GET /metrics` | Prometheus text"
+// contract: "200/503 `{status:"ok""
+// contract: "`processor-service` (`PORT` 8081"
 pub(crate) async fn a_platform_that_is_well_says_so(platform: &Platform) {
     for served in platform.edges.iter().chain(&platform.processors) {
         let probe = Client::nobody(&served.url);
@@ -27,6 +34,9 @@ pub(crate) async fn a_platform_that_is_well_says_so(platform: &Platform) {
     }
 }
 
+// contract: "`shipping_http_requests_total{method,url,code}`"
+// contract: "and `shipping_event_end_to_end_seconds`"
+// contract: "names and labels of the reference"
 pub(crate) async fn what_happens_is_counted_under_the_contract_s_names(platform: &Platform) {
     let ana = platform.a_client().await;
     let number = ana.register(&parcel()).await;

@@ -127,6 +127,8 @@ mod tests {
         .await;
     }
 
+    // contract: "MongoDB database `MONGO_DB`"
+    // contract: "Fields as in the reference"
     #[tokio::test]
     async fn documents_have_the_members_of_the_reference() {
         on_real_database("documents_have_the_members_of_the_reference", async |connection| {

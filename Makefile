@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test test-quick up down status lint fmt play play-both play-orders bench doc
+.PHONY: help run test test-quick up down status lint fmt play play-both play-orders bench doc contract-coverage
 
 # Sets KAFKA_BROKERS, MONGO_URI and REDIS_ADDR to the local servers, unless the caller has set them.
 with_servers := eval "$$(deploy/local/env.sh)"
@@ -11,7 +11,7 @@ features := --features ingest-service/servers,processor-service/servers,bench/mo
 scripts := .ci/run $(wildcard deploy/*/*.sh)
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 19
 	@echo
 	@echo 'Without any server: `cargo run` starts both services in one process.'
 
@@ -61,6 +61,9 @@ play-orders: ## the same under the field policy in three orders: all six tables 
 bench: ## measure the pair, rastro and the bare MongoDB (SECONDS_EACH=… SHIPMENTS=…)
 	@deploy/local/up.sh
 	@$(with_servers) && deploy/bench/run.sh
+
+contract-coverage: ## write which test holds which statement of the contract (docs/contract-coverage.md)
+	@RASTRO_WRITE_CONTRACT_COVERAGE=1 cargo test -p acceptance --test coverage --locked
 
 doc: ## build the documentation of the code
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace $(features) --no-deps --locked

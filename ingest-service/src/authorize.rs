@@ -54,6 +54,8 @@ impl Caller {
 mod tests {
     use super::*;
 
+    // contract: "`admin` all"
+    // contract: "may only post events"
     #[test]
     fn each_role_may_do_what_the_contract_says_and_no_more() {
         use Action::{

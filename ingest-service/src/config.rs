@@ -82,6 +82,9 @@ mod tests {
         Config::from_environment(&Environment::of(variables)).map_err(|error| error.to_string())
     }
 
+    // contract: "port 8080"
+    // contract: "`allow_cancel_in_transit` (default from"
+    // contract: "`processor-service` (`PORT` 8081"
     #[test]
     fn development_needs_no_setting_at_all() {
         let config = read(&[]).expect("defaults");

@@ -195,6 +195,7 @@ mod tests {
         secrets.all().map(|named| named.name.as_deref()).collect()
     }
 
+    // contract: "`ENV=production` refuses to start"
     #[test]
     fn production_refuses_what_is_missing_short_public_or_easily_guessed_and_never_shows_it() {
         let repeated = "0123456789abcdef".repeat(2);

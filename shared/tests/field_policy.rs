@@ -86,6 +86,8 @@ impl Log {
 }
 
 proptest! {
+    // contract: "Here the status is the fold of all"
+    // contract: "In both policies an event may carry a `kind`"
     #[test]
     fn every_order_of_arrival_with_duplicates_mixed_in_gives_the_same_document(
         (scans, arrivals) in vec(0..CLAIMS.len(), 1..14).prop_flat_map(|claims| {
@@ -112,6 +114,8 @@ proptest! {
     }
 }
 
+// contract: "Nothing about a known shipment is rejected but"
+// contract: "forward skips are allowed"
 #[test]
 fn nothing_about_a_known_shipment_is_rejected_but_a_foreign_report() {
     let mut log = Log::new();
@@ -127,6 +131,7 @@ fn nothing_about_a_known_shipment_is_rejected_but_a_foreign_report() {
     assert_eq!((log.shipment.state.current_status, log.shipment.state.version), (Status::Delivered, 3));
 }
 
+// contract: "A shipment shows `last_scan`"
 #[test]
 fn an_exception_is_over_with_the_next_move_and_back_when_that_turns_out_to_be_older() {
     let mut log = Log::new();

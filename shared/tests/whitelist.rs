@@ -53,6 +53,13 @@ fn event_to(status: Status) -> IdentifiedEvent {
     IdentifiedEvent::from(event)
 }
 
+// contract: "(nothing) | `created`"
+// contract: "`created` | `picked_up`, `cancelled`"
+// contract: "`picked_up` | `in_warehouse`, `cancelled`"
+// contract: "`in_warehouse` | `in_transit`, `cancelled`"
+// contract: "`in_transit` | `delivered`"
+// contract: "`delivered`, `cancelled` | terminal"
+// contract: "whatever else is rejected with `INVALID_TRANSITION`"
 #[test]
 fn every_step_of_the_table_is_judged_as_the_contract_says() {
     for allow in [false, true] {

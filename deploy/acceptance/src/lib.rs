@@ -5,13 +5,15 @@
 //! - [`servers`]: the real servers that a pair runs on, given or a private set that a test may stop; [`topic`]: what stands in a topic;
 //! - [`client`]: a caller; [`sample`]: what callers send; [`poster`]: callers that report without a pause;
 //! - [`verdict`]: what must have become of all that was accepted, worked out anew from the contract;
-//! - [`stage`]: what many tests share and the last one clears away.
+//! - [`stage`]: what many tests share and the last one clears away;
+//! - [`coverage`]: which test of the repository holds which statement of the contract.
 //!
 //! Nothing here sleeps for a fixed time: conditions are awaited, each with its deadline ([`wait`]). A harness that cannot do its work
 //! panics: that is how a test fails.
 
 pub mod binary;
 pub mod client;
+pub mod coverage;
 pub mod platform;
 pub mod poster;
 pub mod program;

@@ -96,9 +96,14 @@ impl Served {
 impl Platform {
     /// `rastro` on a directory of its own.
     pub async fn embedded() -> Self {
+        Self::embedded_with(&[]).await
+    }
+
+    /// The same with these settings besides.
+    pub async fn embedded_with(settings: &[(&str, &str)]) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory can be made");
         let data = directory.path().join("data").display().to_string();
-        let environment = [("ENV", "development"), ("DATA_DIR", data.as_str())];
+        let environment = [&[("ENV", "development"), ("DATA_DIR", data.as_str())], settings].concat();
         let edge = Served::start("rastro", binary::rastro(), &environment, directory.path());
         Self::of(vec![edge], Vec::new(), None, directory).await
     }
@@ -106,6 +111,11 @@ impl Platform {
     /// `ingest` times `ingest-service` and `processors` times `processor-service` on `servers`, with topics, a group and a database of
     /// their own.
     pub async fn pair(servers: &Servers, ingest: usize, processors: usize) -> Self {
+        Self::pair_with(servers, ingest, processors, &[]).await
+    }
+
+    /// The same with these settings besides.
+    pub async fn pair_with(servers: &Servers, ingest: usize, processors: usize, settings: &[(&str, &str)]) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory can be made");
         let database = unique_name("acceptance");
         let pair = Pair { servers: servers.clone(), topic: format!("{database}.events"), database };
@@ -118,6 +128,7 @@ impl Platform {
             ("KAFKA_GROUP", &pair.database),
             ("MONGO_DB", &pair.database),
         ];
+        let environment = [&environment, settings].concat();
         let start = |service: &str, number: usize, binary| {
             Served::start(&format!("{service}-{number}"), binary, &environment, directory.path())
         };

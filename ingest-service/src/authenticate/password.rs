@@ -157,6 +157,7 @@ impl Turns {
 mod tests {
     use super::*;
 
+    // contract: "401 with the same text and time"
     #[test]
     fn the_hash_of_nobody_costs_what_a_real_one_costs() {
         assert!(!matches("password123", None));

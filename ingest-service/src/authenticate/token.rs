@@ -193,9 +193,16 @@ mod tests {
             "iat": now().unix_seconds(), "exp": now().unix_seconds() + 60})
     }
 
+    // contract: "`admin` all"
+    // contract: "`POST /auth/login` | 200"
     #[test]
     fn a_token_says_who_holds_it_for_a_day_and_no_longer() {
         let token = tokens().issue(&ana(), now()).expect("issued");
+        let key = DecodingKey::from_secret(SECRET.as_bytes());
+        let issued = jsonwebtoken::decode::<Value>(&token, &key, &tokens().validation).expect("ours").claims;
+        let expected = json!({"sub": "ana", "role": "client", "client_id": "c1", "iss": "rastro", "aud": "rastro-api",
+            "iat": now().unix_seconds(), "exp": later(86_400).unix_seconds(), "cv": now().as_millis()});
+        assert_eq!(issued, expected);
         let caller = Caller { sub: "ana".to_owned(), role: Role::Client, client_id: Some("c1".to_owned()) };
         let credentials = Credentials::Version(now().as_millis());
         let says = || Some(Token { caller: caller.clone(), credentials });
@@ -254,6 +261,7 @@ mod tests {
         assert!(both.verify(&sign(&header, "a forger's"), now()).is_none());
     }
 
+    // contract: "`Authorization: Bearer <JWT>` unless marked public"
     #[test]
     fn a_token_that_is_not_wholly_right_is_refused() {
         let right = signed(&claims(), Algorithm::HS256, SECRET);

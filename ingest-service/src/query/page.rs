@@ -73,6 +73,7 @@ mod tests {
         );
     }
 
+    // contract: "`limit` default 10, above 100 becomes 100"
     #[test]
     fn a_limit_above_the_bound_becomes_the_bound_and_a_bad_one_is_refused() {
         assert_eq!(limit("7"), Ok(7));

@@ -103,6 +103,7 @@ mod tests {
         errors.iter().map(|error| (error.field.as_str(), error.code)).collect()
     }
 
+    // contract: "Event body: `tracking_number"
     #[test]
     fn a_source_s_clock_may_be_five_minutes_ahead_and_no_more() {
         let now = Timestamp::parse("2025-02-12T15:00:00Z").expect("valid");

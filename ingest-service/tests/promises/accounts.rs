@@ -12,6 +12,7 @@ async fn log_in(world: &World, body: &Value) -> Answer {
     world.send(request.body(Body::from(body.to_string())).expect("well-formed")).await
 }
 
+// contract: "`POST /auth/login` | 200"
 #[tokio::test]
 async fn a_user_logs_in_and_is_given_a_bearer_token_for_a_day() {
     let world = World::new().await;
@@ -37,6 +38,9 @@ async fn bad_credentials_are_named_and_never_repeated() {
     assert_eq!(huge.failure(), (413, "PAYLOAD_TOO_LARGE".to_owned()));
 }
 
+// contract: "`GET /auth/users` | 200, users without hashes"
+// contract: "`POST /auth/users` | 201"
+// contract: "409 when the name is taken"
 #[tokio::test]
 async fn an_admin_adds_a_user_who_then_logs_in_and_no_hash_is_shown() {
     let world = World::new().await;
@@ -56,6 +60,8 @@ async fn an_admin_adds_a_user_who_then_logs_in_and_no_hash_is_shown() {
     assert!(!list.text.contains("hash") && !list.text.contains("$2"), "{}", list.text);
 }
 
+// contract: "`GET /auth/users` | admin"
+// contract: "`POST /auth/users` | admin"
 #[tokio::test]
 async fn only_an_admin_manages_users() {
     let world = World::new().await;
@@ -145,6 +151,7 @@ async fn the_last_admin_stays() {
     assert_eq!(answer.failure(), (409, "LAST_ADMIN".to_owned()));
 }
 
+// contract: "401 with the same text and time"
 #[tokio::test]
 async fn whatever_was_wrong_with_a_log_in_it_gets_the_same_answer_for_the_same_work() {
     let world = World::new().await;
@@ -166,6 +173,7 @@ async fn whatever_was_wrong_with_a_log_in_it_gets_the_same_answer_for_the_same_w
     assert_eq!(world.metric("shipping_logins_total{result=\"refused\"}").await, 4);
 }
 
+// contract: "Two users are seeded when"
 #[tokio::test]
 async fn in_production_the_public_passwords_of_development_open_nothing() {
     let secret = "9c1f0f6d2b7a4e58b3d6a1c07e94f2d85b6e3a70c4d1f928";

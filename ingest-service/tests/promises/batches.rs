@@ -19,6 +19,8 @@ fn five() -> Vec<Value> {
     (0..5).map(|minute| report("99M-ABC12345", "picked_up", minute)).collect()
 }
 
+// contract: "also a bare array and `application/x-ndjson`"
+// contract: "202 `{received,queued,rejected,message"
 #[tokio::test]
 async fn the_three_forms_do_the_same() {
     let lines: String = five().iter().map(|event| format!("{event}\n")).collect();
@@ -44,6 +46,7 @@ async fn the_three_forms_do_the_same() {
     assert!(answers.iter().all(|answer| *answer == answers[0]));
 }
 
+// contract: "Valid items are queued, bad ones reported"
 #[tokio::test]
 async fn bad_items_are_reported_with_index_and_reason_and_good_ones_are_queued() {
     let world = World::new().await;
@@ -70,6 +73,7 @@ async fn bad_items_are_reported_with_index_and_reason_and_good_ones_are_queued()
     assert_eq!(statuses(&answer), ["queued", "queued", "rejected", "queued", "queued"]);
 }
 
+// contract: "none valid: 400"
 #[tokio::test]
 async fn a_batch_without_a_valid_item_is_refused_and_every_item_is_named() {
     let world = World::new().await;
@@ -138,6 +142,7 @@ impl EventAppender for Brittle {
     async fn flush(&self) {}
 }
 
+// contract: "after the first item that the broker refused"
 #[tokio::test]
 async fn after_the_first_refused_item_all_later_ones_are_refused_too() {
     let log = MemoryLog::new(4, || now().as_millis());

@@ -5,6 +5,7 @@ use axum::http::{Request, StatusCode, header};
 
 use crate::world::{ADMIN, CLIENT, DRIVER, OTHER_CLIENT, World, report};
 
+// contract: "`ETag` from its version"
 #[tokio::test]
 async fn a_shipment_that_has_not_changed_is_answered_without_a_body() {
     let world = World::new().await;

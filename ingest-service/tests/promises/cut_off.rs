@@ -132,6 +132,7 @@ async fn assert_one_shipment(world: &World, answer: &Answer, records: usize) {
     assert_eq!(world.store.all_rows().len(), 1, "the record that came again is no event of its own");
 }
 
+// contract: "still running: 409"
 #[tokio::test]
 async fn while_the_first_one_runs_others_are_told_so() {
     let (world, log, first) = stopped_registration(Fault::StopsBefore).await;

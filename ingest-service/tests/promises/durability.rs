@@ -12,6 +12,8 @@ use shared::shipment_store::StoreError;
 
 use crate::world::{ADMIN, Announce, CLIENT, DRIVER, World, registration, report};
 
+// contract: "only after the broker acknowledged the record"
+// contract: "400 malformed or invalid, 401"
 #[tokio::test]
 async fn with_the_log_away_nothing_is_accepted_and_nothing_is_kept_for_later() {
     let world = World::new().await;
@@ -32,6 +34,7 @@ async fn with_the_log_away_nothing_is_accepted_and_nothing_is_kept_for_later() {
     assert_eq!(world.records(), [], "nothing was queued behind the caller's back");
 }
 
+// contract: "400 malformed or invalid, 401"
 #[tokio::test(start_paused = true)]
 async fn with_the_database_away_events_are_accepted_and_queries_are_put_off() {
     let world = World::new().await;
@@ -73,6 +76,8 @@ impl DedupWindow for Away {
     }
 }
 
+// contract: "200/503 `{status:"ok""
+// contract: "a duplicate is never applied twice"
 #[tokio::test]
 async fn with_the_window_away_nothing_changes_but_a_metric_and_the_health() {
     let world = World::with(|ports| ports.window = Arc::new(Away)).await;

@@ -33,6 +33,7 @@ pub(crate) fn assert_shape(answer: &Answer, path: &str) {
     assert_eq!(traceparent.split('-').nth(1), body["trace_id"].as_str(), "{path}");
 }
 
+// contract: "Errors, one shape everywhere"
 #[tokio::test]
 async fn every_error_has_the_one_shape() {
     let world = World::new().await;
@@ -61,6 +62,7 @@ async fn every_error_has_the_one_shape() {
 /// Path, headers, body; status and error.
 type BadPost<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str, u16, &'a str);
 
+// contract: "Errors, one shape everywhere"
 #[tokio::test]
 async fn every_bad_body_is_refused_in_the_one_shape() {
     let world = World::new().await;
@@ -104,6 +106,7 @@ async fn broken_json_is_told_where_it_breaks() {
     assert_eq!(answer.failure(), (400, "INVALID_JSON".to_owned()), "no stack is deep enough");
 }
 
+// contract: "All bad fields are reported at once"
 #[tokio::test]
 async fn every_bad_field_of_a_body_is_named_at_once() {
     let world = World::new().await;
@@ -125,6 +128,7 @@ async fn every_bad_field_of_a_body_is_named_at_once() {
     assert_eq!(answer.fields(), expected.map(|(field, code)| (field.to_owned(), code.to_owned())));
 }
 
+// contract: "`Authorization: Bearer <JWT>` unless marked public"
 #[tokio::test]
 async fn a_request_without_a_valid_token_is_challenged() {
     let world = World::new().await;
@@ -258,6 +262,8 @@ impl ShipmentReader for Faulty {
     }
 }
 
+// contract: "500 never shows internals"
+// contract: "Errors, one shape everywhere"
 #[tokio::test]
 async fn panics_and_failures_show_nothing_of_the_inside() {
     let world = World::with(|ports| ports.store = Arc::new(Faulty)).await;

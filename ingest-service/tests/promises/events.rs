@@ -1,11 +1,17 @@
 //! `POST /events` and `POST /shipments`: what is accepted stands in the log, as the contract says it does.
 
+use std::collections::BTreeSet;
+
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 use shared::shipment::record::{CREATED_TYPE, REPORTED_TYPE};
 
 use crate::world::{ADMIN, Announce, CLIENT, DRIVER, World, registration, report};
 
+// contract: "`status_reported` is the event body as accepted"
+// contract: "Records are CloudEvents 1.0"
+// contract: "when it happened, by the source"
+// contract: "`POST /events` | 202 `{event_id,status:"queued""
 #[tokio::test]
 async fn an_accepted_event_is_a_record_that_says_who_sent_it() {
     let world = World::new().await;
@@ -31,6 +37,8 @@ async fn an_accepted_event_is_a_record_that_says_who_sent_it() {
     assert_eq!(value["recorded_at"], "2025-06-15T15:06:40Z");
 }
 
+// contract: "sending the same event again returns the same id"
+// contract: "fractions of the second and spelling of the time zone"
 #[tokio::test]
 async fn the_same_event_has_the_same_id_however_it_is_spelled() {
     let world = World::new().await;
@@ -64,6 +72,8 @@ async fn an_event_that_the_window_knows_is_answered_without_a_record() {
     assert_eq!(world.records().len(), records + 1, "what is not the same goes to the processor");
 }
 
+// contract: "201 once it is applied and a GET finds it"
+// contract: "Values, `snake_case` JSON: `shipment.created`"
 #[tokio::test]
 async fn a_registration_is_found_by_a_get_once_it_is_answered_201() {
     let world = World::new().await;
@@ -84,11 +94,37 @@ async fn a_registration_is_found_by_a_get_once_it_is_answered_201() {
     let [record] = world.records().try_into().expect("one record");
     assert_eq!(record.header("ce_type"), Some(CREATED_TYPE));
     let value: Value = serde_json::from_slice(&record.value.expect("a value")).expect("JSON");
-    assert_eq!(value["transition_policy"], "strict");
-    assert_eq!(value["allow_cancel_in_transit"], false);
-    assert_eq!(value["client_id"], "client_001");
+    let decided = json!({"tracking_number": number, "client_id": "client_001", "created_at": "2025-06-15T15:06:40Z",
+        "estimated_delivery": "2025-06-16T03:06:40Z", "transition_policy": "strict", "allow_cancel_in_transit": false});
+    for said in [&body, &decided] {
+        for (member, said) in said.as_object().expect("an object") {
+            assert_eq!(value[member], *said, "{member} in {value}");
+        }
+    }
 }
 
+// contract: "A shipment is judged by one policy for its whole life"
+// contract: "`allow_cancel_in_transit` (default from"
+#[tokio::test]
+async fn what_a_shipment_is_judged_by_stands_in_its_record_by_request_or_else_by_setting() {
+    let settings = [("TRANSITION_POLICY", "field"), ("ALLOW_CANCEL_IN_TRANSIT", "true")];
+    let world = World::set(&settings).await;
+    let _processor = world.processor(Announce::Yes);
+    for policy in [Value::Null, json!("strict")] {
+        let mut body = registration();
+        body["transition_policy"] = policy;
+        assert_eq!(world.post(CLIENT, "/shipments", &body).await.status, StatusCode::CREATED);
+    }
+    let records = world.records().into_iter();
+    let values: Vec<Value> = records
+        .map(|record| serde_json::from_slice(record.value.as_deref().expect("a value")).expect("JSON"))
+        .collect();
+    let policies: Vec<_> = values.iter().map(|value| &value["transition_policy"]).collect();
+    assert_eq!(policies, ["field", "strict"]);
+    assert!(values.iter().all(|value| value["allow_cancel_in_transit"] == true), "{values:?}");
+}
+
+// contract: "201 once it is applied and a GET finds it"
 #[tokio::test(start_paused = true)]
 async fn a_registration_that_takes_longer_is_answered_202_and_not_lost() {
     let world = World::new().await;
@@ -96,6 +132,9 @@ async fn a_registration_that_takes_longer_is_answered_202_and_not_lost() {
     let answer = world.post(CLIENT, "/shipments", &registration()).await;
     assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.text);
     assert_eq!(before.elapsed().as_secs(), 5);
+    let members: Vec<_> = answer.json().as_object().expect("the same body").keys().cloned().collect();
+    let expected = ["client_id", "created_at", "estimated_delivery", "service_type", "status", "tracking_number"];
+    assert_eq!(members.into_iter().collect::<BTreeSet<_>>(), expected.map(str::to_owned).into());
     let location = answer.header("location").expect("a location").to_owned();
     assert_eq!(world.get(CLIENT, &location).await.failure().0, 404);
     world.process().await;
@@ -109,6 +148,8 @@ async fn a_registration_is_found_when_all_notices_are_lost() {
     assert_eq!(world.post(CLIENT, "/shipments", &registration()).await.status, StatusCode::CREATED);
 }
 
+// contract: "A client's own `client_id` is taken from its token"
+// contract: "an admin names it"
 #[tokio::test]
 async fn a_client_registers_for_itself_and_an_admin_says_for_whom() {
     let world = World::new().await;

@@ -40,6 +40,7 @@ fn batch() -> Value {
     json!([report("99M-ABC12345", "picked_up", 0), report("99M-ABC12345", "in_warehouse", 1), {}])
 }
 
+// contract: "same body again: the first answer again"
 #[tokio::test]
 async fn a_registration_that_is_sent_again_is_answered_the_same_and_made_once() {
     let world = World::new().await;
@@ -62,6 +63,7 @@ async fn a_registration_that_is_sent_again_is_answered_the_same_and_made_once() 
     assert_ne!(other.json()["tracking_number"], first.json()["tracking_number"]);
 }
 
+// contract: "same body again: the first answer again"
 #[tokio::test(start_paused = true)]
 async fn the_first_answer_stays_also_when_things_have_moved_on() {
     let world = World::new().await;
@@ -87,6 +89,7 @@ async fn a_batch_that_is_sent_again_is_answered_the_same() {
     assert_eq!(world.records().len(), 2);
 }
 
+// contract: "other body: 422"
 #[tokio::test]
 async fn a_key_with_another_request_is_refused() {
     let world = World::new().await;
@@ -112,6 +115,7 @@ async fn a_key_with_another_request_is_refused() {
     assert_eq!(send("application/json").await, StatusCode::UNPROCESSABLE_ENTITY, "it would be read in another way");
 }
 
+// contract: "`Idempotency-Key` header: scoped"
 #[tokio::test]
 async fn callers_and_routes_do_not_share_keys() {
     let world = World::new().await;
@@ -227,8 +231,10 @@ pub(crate) fn pass(duration: Duration) {
     PASSED.set(duration);
 }
 
+// contract: "`Idempotency-Key` header: scoped"
 #[tokio::test]
 async fn a_key_is_remembered_for_a_day_and_no_longer() {
+    assert_eq!(REMEMBERED.as_secs(), 24 * 60 * 60);
     pass(Duration::ZERO);
     let world = World::at(clock).await;
     let _processor = world.processor(Announce::Yes);

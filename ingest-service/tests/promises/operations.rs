@@ -10,6 +10,7 @@ async fn open(world: &World, path: &str) -> Answer {
     world.send(Request::get(path).body(Body::empty()).expect("well-formed")).await
 }
 
+// contract: "200/503 `{status:"ok""
 #[tokio::test]
 async fn health_says_what_is_away_in_the_contract_s_words() {
     let world = World::new().await;
@@ -25,6 +26,8 @@ async fn health_says_what_is_away_in_the_contract_s_words() {
     assert_eq!(sick.json()["checks"], json!({"database": "unavailable", "cache": "ok", "event_queue": "ok"}));
 }
 
+// contract: "live never looks at dependencies"
+// contract: "ready does, and turns false on shutdown"
 #[tokio::test]
 async fn ready_means_that_events_are_accepted_and_the_body_says_what_is_missing() {
     let world = World::new().await;
@@ -44,6 +47,7 @@ async fn ready_means_that_events_are_accepted_and_the_body_says_what_is_missing(
     assert_eq!(open(&world, "/livez").await.status, StatusCode::OK, "restarting us would not repair it");
 }
 
+// contract: "ready does, and turns false on shutdown"
 #[tokio::test]
 async fn ready_turns_false_on_shutdown_and_live_does_not() {
     let world = World::new().await;
@@ -55,6 +59,7 @@ async fn ready_turns_false_on_shutdown_and_live_does_not() {
     assert_eq!(open(&world, "/livez").await.status, StatusCode::OK);
 }
 
+// contract: "`url` is the route pattern"
 #[tokio::test]
 async fn no_caller_can_grow_the_labels_of_the_metrics() {
     let world = World::new().await;

@@ -9,6 +9,10 @@ use shared::shipment_store::{ListBounds, ShipmentWriter, StateWrite, StoredShipm
 
 use crate::world::{ADMIN, Announce, CLIENT, DRIVER, OTHER_CLIENT, World, registration, report};
 
+// contract: "Shipment answer: `tracking_number"
+// contract: "200 shipment with `status_history`"
+// contract: "times RFC 3339 in UTC with `Z`"
+// contract: "Shipment body (`POST /shipments`), flat"
 #[tokio::test]
 async fn a_shipment_is_shown_as_the_contract_writes_it() {
     let world = World::new().await;
@@ -60,6 +64,7 @@ async fn a_shipment_is_shown_as_the_contract_writes_it() {
     assert_eq!(shown, expected);
 }
 
+// contract: "[…without history]"
 #[tokio::test]
 async fn pages_hold_every_shipment_once_by_offset_and_by_cursor() {
     let world = World::new().await;
@@ -158,6 +163,7 @@ async fn a_cursor_of_another_list_is_refused_by_name() {
     }
 }
 
+// contract: "`?status&client_id&service_type&search"
 #[tokio::test]
 async fn filters_hold_all_at_once() {
     let world = World::new().await;
@@ -188,6 +194,7 @@ async fn filters_hold_all_at_once() {
     assert_eq!((&found["pagination"]["total"], &found["data"][0]["tracking_number"]), (&json!(1), &json!(first)));
 }
 
+// contract: "`GET /events/{event_id}` | 200"
 #[tokio::test]
 async fn the_outcome_of_an_event_can_be_looked_up() {
     let world = World::new().await;
@@ -207,6 +214,7 @@ async fn the_outcome_of_an_event_can_be_looked_up() {
     assert_eq!(decided, expected);
 }
 
+// contract: "it is not applied, never dropped silently"
 #[tokio::test]
 async fn a_conflict_and_the_event_that_it_conflicts_with_are_told_apart() {
     let world = World::new().await;
@@ -220,6 +228,7 @@ async fn a_conflict_and_the_event_that_it_conflicts_with_are_told_apart() {
     }
 }
 
+// contract: "`GET /events/{event_id}` | 404"
 #[tokio::test(start_paused = true)]
 async fn an_event_that_nobody_sent_is_404_as_soon_as_the_log_is_decided() {
     let world = World::new().await;

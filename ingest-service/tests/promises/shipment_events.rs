@@ -12,6 +12,7 @@ async fn events(world: &World, user: &str, number: &str) -> Vec<Value> {
     answer.json()["data"].as_array().expect("a page").clone()
 }
 
+// contract: "every event about it with its outcome, in log order"
 #[tokio::test]
 async fn every_event_is_shown_with_its_outcome_in_log_order() {
     let world = World::new().await;
@@ -91,6 +92,8 @@ async fn a_scan_that_came_late_says_so_and_one_of_a_carrier_keeps_its_words() {
     assert!(shown[2].get("carrier").is_none(), "{}", shown[2]);
 }
 
+// contract: "`GET /shipments/{tracking_number}/events` | `?limit&cursor`"
+// contract: "the whole is in `GET /shipments/{n}/events`"
 #[tokio::test]
 async fn pages_hold_every_event_once_and_link_to_the_next() {
     let world = World::new().await;

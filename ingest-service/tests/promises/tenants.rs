@@ -5,6 +5,16 @@ use serde_json::{Value, json};
 
 use crate::world::{ADMIN, CLIENT, DRIVER, OTHER_CLIENT, World, registration, report};
 
+// contract: "`admin` all"
+// contract: "`client` own shipments only"
+// contract: "may only post events"
+// contract: "`GET /shipments` | admin, client"
+// contract: "`POST /shipments` | admin, client"
+// contract: "`GET /shipments/{tracking_number}` | admin, own client"
+// contract: "admin, source, client (own shipments)"
+// contract: "`POST /events/batch` | as above"
+// contract: "admin, the sender's client, the shipment's client"
+// contract: "`GET /shipments/{tracking_number}/events` | admin, own client"
 #[tokio::test]
 async fn each_role_gets_from_each_route_what_the_contract_says() {
     let world = World::new().await;
@@ -48,6 +58,7 @@ async fn each_role_gets_from_each_route_what_the_contract_says() {
     }
 }
 
+// contract: "a client is always held to its own `client_id`"
 #[tokio::test]
 async fn a_list_never_leaves_the_caller_s_own_client() {
     let world = World::new().await;
@@ -61,6 +72,8 @@ async fn a_list_never_leaves_the_caller_s_own_client() {
     assert_eq!(found.json()["pagination"]["total"], 0);
 }
 
+// contract: "Whether a client's event is about its own shipment"
+// contract: "admin, the sender's client, the shipment's client"
 #[tokio::test]
 async fn what_a_client_sent_about_a_foreign_shipment_tells_nothing_about_it() {
     let world = World::new().await;

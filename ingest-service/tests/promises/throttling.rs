@@ -28,6 +28,9 @@ async fn guess_until_throttled(world: &World, address: &str, username: &str) {
     assert_eq!(status(world, address, username, "a guess").await, 429);
 }
 
+// contract: "throttled (429)"
+// contract: "Errors, one shape everywhere"
+// contract: "400 malformed or invalid, 401"
 #[tokio::test(start_paused = true)]
 async fn an_account_that_is_guessed_at_from_an_address_has_to_wait_there_and_nobody_else_has_to() {
     let world = World::new().await;
@@ -63,6 +66,7 @@ async fn many_who_guess_at_an_account_do_not_lock_its_owner_out() {
     assert_eq!(status(&world, HERE, ADMIN, "password123").await, 200);
 }
 
+// contract: "throttled (429)"
 #[tokio::test(start_paused = true)]
 async fn an_address_that_guesses_around_has_to_wait_and_its_known_users_do_not() {
     let world = World::new().await;

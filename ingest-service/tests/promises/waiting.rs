@@ -47,6 +47,8 @@ async fn outcomes(announce: Announce) {
     assert_eq!(foreign.json()["from"], Value::Null, "nor in a conflict");
 }
 
+// contract: "the final outcome within N s"
+// contract: "then `FORBIDDEN`"
 #[tokio::test]
 async fn every_outcome_is_told_to_who_waits_for_it() {
     outcomes(Announce::Yes).await;
@@ -57,6 +59,8 @@ async fn every_outcome_is_told_when_all_notices_are_lost() {
     outcomes(Announce::No).await;
 }
 
+// contract: "A conflict that is sent again"
+// contract: "the final outcome within N s"
 #[tokio::test]
 async fn a_duplicate_that_went_through_the_log_is_told_too() {
     // A window that nobody ever writes to: as if it had been emptied.
@@ -74,6 +78,8 @@ async fn a_duplicate_that_went_through_the_log_is_told_too() {
     assert_eq!((again.status, &again.json()["status"]), (StatusCode::OK, &json!("duplicate")), "of that conflict");
 }
 
+// contract: "`POST /events` | otherwise 202"
+// contract: "the final outcome within N s"
 #[tokio::test(start_paused = true)]
 async fn who_has_waited_long_enough_is_answered_202() {
     let world = World::new().await;

@@ -5,6 +5,7 @@ use shared::shipment::{Outcome, RejectReason, Status};
 
 use crate::world::{World, number, whole_life};
 
+// contract: "`shipping_http_requests_total{method,url,code}`"
 #[tokio::test]
 async fn a_store_that_is_away_delays_events_and_loses_none() {
     let world = World::new();
@@ -15,7 +16,12 @@ async fn a_store_that_is_away_delays_events_and_loses_none() {
     // The lane has met the failure when it has counted it.
     let failed = async {
         loop {
-            if running.registry.text().expect("encodes").contains("reason=\"store_unavailable\"") {
+            if running
+                .registry
+                .text()
+                .expect("encodes")
+                .contains("shipping_events_errors_total{reason=\"store_unavailable\"}")
+            {
                 break;
             }
             tokio::task::yield_now().await;
@@ -30,6 +36,7 @@ async fn a_store_that_is_away_delays_events_and_loses_none() {
     assert!(world.log.records(Topic::DeadLetters).is_empty(), "an outage dead-letters nothing");
 }
 
+// contract: "has exactly one final outcome"
 #[tokio::test]
 async fn a_write_that_happened_although_it_failed_counts_once() {
     for failing_writes in 1..=3 {
@@ -44,6 +51,8 @@ async fn a_write_that_happened_although_it_failed_counts_once() {
     }
 }
 
+// contract: "A shipment is judged by one policy for its whole life"
+// contract: "a duplicate is never applied twice"
 #[tokio::test]
 async fn records_that_come_again_change_nothing() {
     let world = World::new();
@@ -57,6 +66,7 @@ async fn records_that_come_again_change_nothing() {
     assert_eq!(again.changes().len(), 5, "changes are published at least once, also by who comes after a crash");
 }
 
+// contract: "what became of an accepted event"
 #[tokio::test]
 async fn what_the_store_refuses_is_dead_lettered_and_found_and_the_others_go_on() {
     let world = World::new();

@@ -9,6 +9,8 @@ fn created() -> Event {
     created_with(number(1), |body| body["transition_policy"] = "field".into())
 }
 
+// contract: "Here the status is the fold of all"
+// contract: "A late scan is put into its place"
 #[tokio::test]
 async fn scans_in_any_order_of_arrival_end_in_the_status_of_the_newest() {
     let scans = [("picked_up", 1), ("in_warehouse", 2), ("in_transit", 3), ("in_warehouse", 4), ("delivered", 5)];
@@ -30,6 +32,8 @@ async fn scans_in_any_order_of_arrival_end_in_the_status_of_the_newest() {
     }
 }
 
+// contract: "the change says `late: true`"
+// contract: "one record for each applied change"
 #[tokio::test]
 async fn a_late_scan_s_change_says_so_and_what_was_shown_before() {
     let world = World::new();
@@ -48,6 +52,7 @@ async fn a_late_scan_s_change_says_so_and_what_was_shown_before() {
         .collect();
     assert_eq!(changes.len(), 4);
     assert_eq!(changes[1].get("late"), None);
+    assert_eq!(changes[2]["event_id"], late.event_id().to_string());
     assert_eq!((&changes[2]["late"], &changes[2]["previous_status"]), (&true.into(), &"in_transit".into()));
     assert_eq!((&changes[2]["from"], &changes[2]["to"]), (&"in_transit".into(), &"delivered".into()));
     // It moved the status in its place, and nothing that is shown as the status.

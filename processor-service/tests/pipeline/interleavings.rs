@@ -65,6 +65,10 @@ fn expected(stream: &[Event]) -> Vec<&'static str> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
+    // contract: "has exactly one final outcome"
+    // contract: "judged in log order"
+    // contract: "a duplicate is never applied twice"
+    // contract: "one record for each applied change"
     #[test]
     fn any_interleaving_with_duplicates_and_restarts_gives_the_same_fold(streams in streams(), steps in steps()) {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();

@@ -10,6 +10,7 @@ use shared::shipment::{Outcome, RejectReason, Status};
 
 use crate::world::{World, changed, created, number, reported, sent_by_client, whole_life};
 
+// contract: "one record for each applied change"
 #[tokio::test]
 async fn a_parcel_walks_from_created_to_delivered() {
     let (world, life) = (World::new(), whole_life(number(1)));
@@ -29,6 +30,10 @@ async fn a_parcel_walks_from_created_to_delivered() {
     assert_eq!(remembered, [Some((life[1].event_id(), Outcome::Applied))]);
 }
 
+// contract: "Same key, same payload: `duplicate`"
+// contract: "Same key, other payload"
+// contract: "it is not applied, never dropped silently"
+// contract: "A conflict that is sent again"
 #[tokio::test]
 async fn the_same_event_counts_once_and_another_payload_under_its_key_is_a_conflict() {
     let world = World::new();
@@ -48,6 +53,8 @@ async fn the_same_event_counts_once_and_another_payload_under_its_key_is_a_confl
     assert_eq!(world.changes().len(), 2);
 }
 
+// contract: "then `SHIPMENT_NOT_FOUND`"
+// contract: "These are the reasons of a `rejected` outcome"
 #[tokio::test]
 async fn events_are_judged_in_the_order_of_the_contract() {
     let world = World::new();
@@ -78,6 +85,8 @@ async fn events_are_judged_in_the_order_of_the_contract() {
     assert_eq!(world.changes().len(), 2, "a recorded scan moved nothing");
 }
 
+// contract: "dead letters: original key, value"
+// contract: "and `shipping_event_end_to_end_seconds`"
 #[tokio::test]
 async fn poison_goes_to_the_dead_letters_byte_for_byte_and_the_lane_goes_on() {
     let world = World::new();
@@ -92,7 +101,10 @@ async fn poison_goes_to_the_dead_letters_byte_for_byte_and_the_lane_goes_on() {
     let poisoned = world.append(vec![poison.clone(), nameless]).await;
     let rest = world.append_events(&life[1..]).await;
     world.settled(&[first, poisoned.clone(), rest].concat()).await;
+    let registry = running.registry.clone();
     running.stop().await;
+    let metrics = registry.text().expect("encodes");
+    assert!(metrics.contains("shipping_dead_letters_total{reason=\"NO_JSON\"} 1"), "{metrics}");
 
     assert_eq!(world.shipment(number(1)).await.state.current_status, Status::Delivered);
     let letters = world.log.records(Topic::DeadLetters);
@@ -120,6 +132,9 @@ async fn a_stopped_processor_has_committed_what_it_applied_and_the_next_one_goes
     assert_eq!(world.changes().len(), 5, "nothing was published twice");
 }
 
+// contract: "Same key, same payload: `duplicate`"
+// contract: "`shipping_http_requests_total{method,url,code}`"
+// contract: "and `shipping_event_end_to_end_seconds`"
 #[tokio::test]
 async fn what_was_done_is_counted() {
     let world = World::new();

@@ -14,6 +14,7 @@ fn event(scope: &str, second: u32, status: &str) -> Decided {
 ///
 /// # Panics
 /// The window breaks its contract.
+// contract: "Redis keeps what was decided for"
 pub async fn run(window: &dyn DedupWindow, scope: &str) {
     let (first, second) = (event(scope, 1, "picked_up"), event(scope, 2, "in_warehouse"));
     let keys = [first.dedup_key.clone(), second.dedup_key.clone()];

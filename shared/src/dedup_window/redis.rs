@@ -147,6 +147,7 @@ mod tests {
         conformance::run(&window, &real_servers::unique_name("test")).await;
     }
 
+    // contract: "Redis keeps what was decided for"
     #[tokio::test]
     async fn an_entry_does_not_outlive_its_time() {
         let Some(window) = window("an_entry_does_not_outlive_its_time", Duration::ZERO) else { return };

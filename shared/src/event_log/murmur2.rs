@@ -34,6 +34,7 @@ mod tests {
     use super::*;
 
     /// The vectors of Kafka's own `UtilsTest.testMurmur2`.
+    // contract: "`partitioner=murmur2_random`"
     #[test]
     fn hashes_are_those_of_kafka() {
         let vectors: [(&[u8], i32); 6] = [

@@ -87,6 +87,7 @@ pub async fn run(keys: Keys) {
     the_largest_answer_is_kept_to_the_byte(&keys).await;
 }
 
+// contract: "same body again: the first answer again"
 async fn a_key_is_taken_once_and_answered_for_ever_in_the_same_way(keys: &Keys) {
     for keys in keys {
         assert_eq!(keys.resume(&claim("simple"), now()).await.expect("reachable"), None, "nothing was begun");
@@ -102,6 +103,7 @@ async fn a_key_is_taken_once_and_answered_for_ever_in_the_same_way(keys: &Keys) 
     assert_eq!(at_the_end, Standing::Done(answer(201)), "the lease is over, the answer stays");
 }
 
+// contract: "other body: 422"
 async fn a_key_belongs_to_its_request(keys: &Keys) {
     let attempt = begin(keys, "owned").await;
     assert_eq!(stands(keys, &other_request("owned"), now()).await, Standing::Reused);
@@ -156,6 +158,7 @@ async fn an_attempt_that_was_given_back_is_taken_over_at_once(keys: &Keys) {
     assert_eq!(stands(keys, &claim("given back"), now()).await, Standing::Done(answer(201)));
 }
 
+// contract: "`Idempotency-Key` header: scoped"
 async fn a_key_is_new_again_after_its_time(keys: &Keys) {
     let attempt = begin(keys, "answered yesterday").await;
     keys[0].finish(&attempt, &answer(201)).await.expect("reachable");

@@ -9,6 +9,8 @@ use super::{LEASE_NUMBERS, NumberLeases, TrackingNumbers};
 ///
 /// # Panics
 /// The leases break their contract.
+// contract: "Tracking numbers come from a leased counter"
+// contract: "Unique by construction"
 pub async fn run(leases: Arc<dyn NumberLeases>) {
     let takers = (0..16).map(|_| {
         let leases = leases.clone();

@@ -309,6 +309,8 @@ mod tests {
         EventBody::from_json(value, UnknownFields::Refuse)
     }
 
+    // contract: "fractions of the second and spelling of the time zone"
+    // contract: "is derived from the key and the payload"
     #[test]
     fn fractions_and_zones_do_not_change_the_id_but_the_payload_does() {
         let id = body(|_| ()).expect("valid").event_id();
@@ -318,6 +320,26 @@ mod tests {
         assert_eq!((other.key, other.payload == id.payload), (id.key, false));
     }
 
+    // contract: "The payload, for that comparison"
+    #[test]
+    fn each_member_of_the_payload_tells_two_reports_under_one_key_apart() {
+        let plain = body(|_| ()).expect("valid").event_id();
+        let mut payloads = vec![plain.payload];
+        for (member, value) in [
+            ("location", json!({"lat": 0, "lng": -99.2})),
+            ("place", json!("Puebla")),
+            ("code", json!("Puebla")),
+            ("reason", json!("puebla")),
+            ("notes", json!("puebla")),
+        ] {
+            let changed = body(|body| body[member] = value).expect("valid").event_id();
+            assert_eq!(changed.key, plain.key, "{member}");
+            assert!(!payloads.contains(&changed.payload), "{member}");
+            payloads.push(changed.payload);
+        }
+    }
+
+    // contract: "is derived from the key and the payload"
     #[test]
     fn the_id_of_an_event_is_the_one_that_it_always_had() {
         let full = |body: &mut Value| {
@@ -331,6 +353,8 @@ mod tests {
         assert_eq!(ids, ["evt_ABC12345_RGWB5ZQ0PQ9B3XGVXME5SV", "evt_ABC12345_PCYYDZ3F1YA2YSBFYY2QC7"]);
     }
 
+    // contract: "Key: `dedup:<tracking_number>"
+    // contract: "The payload, for that comparison"
     #[test]
     fn a_source_event_id_replaces_the_second_in_the_key() {
         let with_id = |second: &str| {
@@ -345,6 +369,7 @@ mod tests {
         assert_ne!(with_id("05").event_id().payload, with_id("06").event_id().payload);
     }
 
+    // contract: "Event body: `tracking_number"
     #[test]
     fn an_event_claims_a_status_or_a_kind_and_never_created() {
         let fields = |result: Result<EventBody, Vec<FieldError>>| {

@@ -318,6 +318,24 @@ mod tests {
         assert_eq!(errors[1].message, "must be greater than 0 and at most 10");
     }
 
+    // contract: "a slug `[a-z0-9_-]{1,64}`"
+    #[test]
+    fn a_slug_is_of_lower_case_digits_and_dashes_and_bounded() {
+        let read = |text: &str| {
+            let mut form = Form::of(json!({"source": text})).expect("an object");
+            let slug = form.slug("source", super::super::limits::SLUG);
+            form.finish(UnknownFields::Refuse).map(|()| slug)
+        };
+        let longest = "x".repeat(64);
+        for good in ["driver_app", "hub-7", "0", &longest] {
+            assert_eq!(read(good).as_deref(), Ok(good));
+        }
+        let too_long = "x".repeat(65);
+        for bad in ["", "Driver", "a b", "a.b", "bodega_ñ", &too_long] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+    }
+
     #[test]
     fn null_counts_as_absent() {
         let mut form = Form::of(json!({"place": null})).expect("an object");

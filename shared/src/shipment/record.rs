@@ -203,6 +203,7 @@ mod tests {
         record.at(crate::event_log::Position { partition: 3, offset: 9 }, 1_739_372_646_200)
     }
 
+    // contract: "`status_reported` is the event body as accepted"
     #[test]
     fn what_is_encoded_is_decoded() {
         let record = stored(encode(&reported(), Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")));
@@ -236,6 +237,7 @@ mod tests {
     }
 
     /// The edge names an event by the coordinates as it read them, the processor by those that it reads in the record.
+    // contract: "is derived from the key and the payload"
     #[test]
     fn coordinates_come_back_to_the_last_bit() {
         for lat in [8.223242202137703e-08, 19.432608, -1.7976931348623156e-9] {
@@ -247,6 +249,7 @@ mod tests {
         }
     }
 
+    // contract: "the processor validates every record itself"
     #[test]
     fn poison_is_named() {
         let good = stored(encode(&reported(), None));

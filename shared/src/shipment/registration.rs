@@ -291,6 +291,7 @@ mod tests {
             "recipient": {"name": "Ana"}, "metadata": {"order": "7"}})
     }
 
+    // contract: "Weights and sizes > 0"
     #[test]
     fn zero_is_a_coordinate_and_no_weight() {
         let read = ShipmentBody::from_json(body(), UnknownFields::Refuse).expect("valid");
@@ -305,6 +306,7 @@ mod tests {
         assert_eq!(fields, ["origin_lat", "weight_kg", "recipient.nmae", "metadata.nul", "metadata.order"]);
     }
 
+    // contract: "A reader ignores members that it does not know"
     #[test]
     fn a_created_record_reads_back_and_ignores_what_it_does_not_know() {
         let mut value = body();

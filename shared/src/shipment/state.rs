@@ -243,6 +243,7 @@ mod tests {
         ShipmentState::created(&created, created.event_id(), LogPosition { epoch: 1, offset: 0 })
     }
 
+    // contract: "The embedded history holds the newest 200 entries"
     #[test]
     fn the_history_keeps_the_newest_entries_and_every_move() {
         let mut state = fresh();
@@ -255,6 +256,7 @@ mod tests {
         assert_eq!(state.status_history.last().map(|entry| entry.timestamp.unix_seconds()), Some(300));
     }
 
+    // contract: "A shipment shows `last_scan`"
     #[test]
     fn a_late_scan_is_put_into_its_place_and_is_not_the_last_scan() {
         let state = fresh()

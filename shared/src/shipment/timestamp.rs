@@ -92,6 +92,7 @@ impl<'de> Deserialize<'de> for Timestamp {
 mod tests {
     use super::*;
 
+    // contract: "times RFC 3339 in UTC with `Z`"
     #[test]
     fn offsets_are_turned_to_utc_and_fractions_cut_to_milliseconds() {
         let parsed = Timestamp::parse("2025-02-12T09:04:05.123987-06:00").expect("a valid time");

@@ -131,12 +131,17 @@ mod tests {
 
     use super::*;
 
+    // contract: "is accepted on input, upper-cased"
     #[test]
-    fn lower_case_is_accepted_and_upper_cased() {
+    fn six_to_twelve_characters_are_accepted_and_upper_cased() {
         let number: TrackingNumber = "99m-abc12345".parse().expect("well-formed");
         assert_eq!((number.as_str(), number.suffix()), ("99M-ABC12345", "ABC12345"));
+        for text in ["99M-ABC123", "99M-ABC123456789"] {
+            assert_eq!(text.parse::<TrackingNumber>().map(|number| number.to_string()), Ok(text.to_owned()));
+        }
     }
 
+    // contract: "is accepted on input, upper-cased"
     #[test]
     fn what_is_malformed_is_refused() {
         for text in [
@@ -153,6 +158,8 @@ mod tests {
         }
     }
 
+    // contract: "Tracking numbers come from a leased counter"
+    // contract: "Unique by construction"
     #[test]
     fn counters_give_distinct_numbers_that_do_not_follow_one_another() {
         let cipher = NumberCipher::new(&[7; 32]);

@@ -32,6 +32,7 @@ fn changed(user: &User, change: impl FnOnce(&mut User)) -> User {
 ///
 /// # Panics
 /// The store breaks its contract.
+// contract: "409 when the name is taken"
 pub async fn run(store: Arc<dyn UserStore>) {
     names_are_unique(&store).await;
     a_change_is_made_to_what_was_seen(&*store).await;

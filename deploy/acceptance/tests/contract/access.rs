@@ -26,6 +26,7 @@ const GUARDED: [(&str, &str); 17] = [
     ("GET", "/v1/shipments"),
 ];
 
+// contract: "`Authorization: Bearer <JWT>` unless marked public"
 pub(crate) async fn without_a_valid_token_nothing_is_told(platform: &Platform) {
     let nobody = platform.nobody();
     // {"alg":"none"} and an admin's claims, and a token that another secret signed.
@@ -47,6 +48,9 @@ pub(crate) async fn without_a_valid_token_nothing_is_told(platform: &Platform) {
     basic.send().await.problem(401, "UNAUTHORIZED");
 }
 
+// contract: "a client is always held to its own `client_id`"
+// contract: "403 for another client's shipment"
+// contract: "`client` own shipments only"
 pub(crate) async fn a_client_never_sees_or_changes_another_client_s_shipments(platform: &Platform) {
     let (ana, eve, admin) = (platform.a_client().await, platform.a_client().await, platform.admin().await);
     let hers = ana.register(&parcel()).await;
@@ -67,6 +71,12 @@ pub(crate) async fn a_client_never_sees_or_changes_another_client_s_shipments(pl
     assert_eq!(ana.shipment(&hers).await["current_status"], "created");
 }
 
+// contract: "may only post events"
+// contract: "`GET /shipments` | admin, client"
+// contract: "`POST /shipments` | admin, client"
+// contract: "`GET /shipments/{tracking_number}` | admin, own client"
+// contract: "admin, source, client (own shipments)"
+// contract: "`POST /events/batch` | as above"
 pub(crate) async fn a_source_may_post_events_and_nothing_else(platform: &Platform) {
     let (ana, driver) = (platform.a_client().await, platform.driver().await);
     let number = ana.register(&parcel()).await;
@@ -81,6 +91,9 @@ pub(crate) async fn a_source_may_post_events_and_nothing_else(platform: &Platfor
     assert_eq!(driver.post("/events/batch", &batch).await.with_status(202)["queued"], 1);
 }
 
+// contract: "A client's own `client_id` is taken from its token"
+// contract: "an admin names it"
+// contract: "`client` own shipments only"
 pub(crate) async fn a_client_registers_shipments_of_its_own_only(platform: &Platform) {
     let (ana, admin) = (platform.a_client().await, platform.admin().await);
     ana.post("/shipments", &parcel_of("somebody_else")).await.problem(403, "FORBIDDEN");

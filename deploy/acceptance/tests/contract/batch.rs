@@ -13,6 +13,8 @@ fn items(body: &Value, member: &str) -> Vec<Value> {
     body["items"].as_array().expect("a result for each item").iter().map(|item| item[member].clone()).collect()
 }
 
+// contract: "also a bare array and `application/x-ndjson`"
+// contract: "202 `{received,queued,rejected,message"
 pub(crate) async fn a_batch_is_one_in_all_three_forms(platform: &Platform) {
     let ana = platform.a_client().await;
     for form in ["object", "array", "lines"] {
@@ -39,6 +41,8 @@ pub(crate) async fn a_batch_is_one_in_all_three_forms(platform: &Platform) {
     }
 }
 
+// contract: "judged in log order"
+// contract: "sending the same event again returns the same id"
 pub(crate) async fn a_batch_is_applied_in_its_order(platform: &Platform) {
     let ana = platform.a_client().await;
     let number = ana.register(&parcel()).await;
@@ -58,6 +62,8 @@ pub(crate) async fn a_batch_is_applied_in_its_order(platform: &Platform) {
     assert_eq!(ana.shipment(&number).await["current_status"], "delivered");
 }
 
+// contract: "Valid items are queued, bad ones reported"
+// contract: "202 `{received,queued,rejected,message"
 pub(crate) async fn bad_items_are_reported_and_the_others_are_queued(platform: &Platform) {
     let ana = platform.a_client().await;
     let number = ana.register(&parcel()).await;
@@ -99,6 +105,7 @@ pub(crate) async fn bad_items_are_reported_and_the_others_are_queued(platform: &
     assert_eq!(ana.shipment(&number).await["version"], 3, "the second time they were duplicates");
 }
 
+// contract: "none valid: 400"
 pub(crate) async fn a_batch_without_a_valid_item_is_refused(platform: &Platform) {
     let ana = platform.a_client().await;
     let bad = report("99M-ABC12345", "lost", 1);
@@ -117,6 +124,7 @@ pub(crate) async fn a_batch_without_a_valid_item_is_refused(platform: &Platform)
     ana.call("POST", "/events/batch").body("text/csv", "a,b").send().await.problem(415, "UNSUPPORTED_MEDIA_TYPE");
 }
 
+// contract: "also a bare array and `application/x-ndjson`"
 pub(crate) async fn a_batch_is_bounded_in_items_and_in_bytes(platform: &Platform) {
     let ana = platform.a_client().await;
     let number = ana.register(&parcel()).await;

@@ -3,6 +3,7 @@
 use acceptance::platform::Platform;
 use acceptance::sample::{parcel, report};
 
+// contract: "`ETag` from its version"
 pub(crate) async fn a_shipment_that_has_not_changed_is_answered_without_a_body(platform: &Platform) {
     let (ana, eve) = (platform.a_client().await, platform.a_client().await);
     let number = ana.register(&parcel()).await;

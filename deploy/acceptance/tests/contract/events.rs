@@ -7,6 +7,11 @@ use acceptance::platform::Platform;
 use acceptance::sample::{at, parcel, report, unregistered, with};
 use serde_json::{Value, json};
 
+// contract: "`POST /events` | 202 `{event_id,status:"queued""
+// contract: "it can be looked up"
+// contract: "`GET /events/{event_id}` | 200"
+// contract: "what became of an accepted event"
+// contract: "partition and offset of a record in the log"
 pub(crate) async fn an_accepted_event_has_an_id_and_a_place_where_its_outcome_is_found(platform: &Platform) {
     let ana = platform.a_client().await;
     let number = ana.register(&parcel()).await;
@@ -31,6 +36,10 @@ pub(crate) async fn an_accepted_event_has_an_id_and_a_place_where_its_outcome_is
     assert!(outcome["partition"].is_i64() && outcome["offset"].is_i64(), "{outcome}");
 }
 
+// contract: "sending the same event again returns the same id"
+// contract: "Same key, same payload: `duplicate`"
+// contract: "fractions of the second and spelling of the time zone"
+// contract: "a duplicate shares its `event_id` with the first one"
 pub(crate) async fn the_same_report_again_is_a_duplicate_and_stands_there_once(platform: &Platform) {
     let (ana, driver) = (platform.a_client().await, platform.driver().await);
     let number = ana.register(&parcel()).await;
@@ -54,6 +63,11 @@ pub(crate) async fn the_same_report_again_is_a_duplicate_and_stands_there_once(p
     );
 }
 
+// contract: "Same key, other payload"
+// contract: "it is not applied, never dropped silently"
+// contract: "A conflict that is sent again"
+// contract: "a `conflict` has the reason `KEY_CONFLICT`"
+// contract: "The payload, for that comparison"
 pub(crate) async fn another_report_in_the_same_second_is_a_conflict_that_can_be_found(platform: &Platform) {
     let (ana, driver) = (platform.a_client().await, platform.driver().await);
     let number = ana.register(&parcel()).await;
@@ -79,6 +93,8 @@ pub(crate) async fn another_report_in_the_same_second_is_a_conflict_that_can_be_
     );
 }
 
+// contract: "Key: `dedup:<tracking_number>"
+// contract: "The payload, for that comparison"
 pub(crate) async fn a_source_that_gives_its_own_ids_may_report_twice_in_a_second(platform: &Platform) {
     let ana = platform.a_client().await;
     let number = ana.register(&parcel()).await;
@@ -91,6 +107,9 @@ pub(crate) async fn a_source_that_gives_its_own_ids_may_report_twice_in_a_second
     ana.report(&own("picked_up", 2, "A-1")).await.problem(409, "KEY_CONFLICT");
 }
 
+// contract: "whatever else is rejected with `INVALID_TRANSITION`"
+// contract: "A rejected event keeps its key"
+// contract: "409 rejected (`INVALID_TRANSITION`"
 pub(crate) async fn a_step_that_the_whitelist_forbids_is_rejected_and_keeps_its_key(platform: &Platform) {
     let ana = platform.a_client().await;
     let number = ana.register(&parcel()).await;
@@ -114,6 +133,8 @@ pub(crate) async fn a_step_that_the_whitelist_forbids_is_rejected_and_keeps_its_
     assert_eq!(settled["status"], "duplicate", "it was judged once and for all");
 }
 
+// contract: "then `SHIPMENT_NOT_FOUND`"
+// contract: "`GET /shipments/{tracking_number}` | 404"
 pub(crate) async fn an_event_about_no_shipment_is_rejected(platform: &Platform) {
     let (driver, admin) = (platform.driver().await, platform.admin().await);
     let number = unregistered();
@@ -125,6 +146,8 @@ pub(crate) async fn an_event_about_no_shipment_is_rejected(platform: &Platform) 
     admin.get(&format!("/shipments/{number}")).await.problem(404, "NOT_FOUND");
 }
 
+// contract: "Whether a client's event is about its own shipment"
+// contract: "then `FORBIDDEN`"
 pub(crate) async fn an_event_about_another_client_s_shipment_is_rejected(platform: &Platform) {
     let (ana, eve) = (platform.a_client().await, platform.a_client().await);
     let number = ana.register(&parcel()).await;
@@ -142,6 +165,7 @@ pub(crate) async fn an_event_about_another_client_s_shipment_is_rejected(platfor
     assert_eq!(ana.shipment(&number).await["version"], 1);
 }
 
+// contract: "`GET /events/{event_id}` | 404"
 pub(crate) async fn an_event_id_that_was_never_given_out_is_not_found(platform: &Platform) {
     let ana = platform.a_client().await;
     let number = ana.register(&parcel()).await;
@@ -157,6 +181,7 @@ pub(crate) async fn an_event_id_that_was_never_given_out_is_not_found(platform: 
     }
 }
 
+// contract: "admin, the sender's client, the shipment's client"
 pub(crate) async fn an_outcome_is_shown_to_admins_and_to_the_clients_that_it_concerns(platform: &Platform) {
     let (ana, eve) = (platform.a_client().await, platform.a_client().await);
     let (driver, admin) = (platform.driver().await, platform.admin().await);
@@ -174,6 +199,7 @@ pub(crate) async fn an_outcome_is_shown_to_admins_and_to_the_clients_that_it_con
     }
 }
 
+// contract: "`POST /events` | otherwise 202"
 pub(crate) async fn whoever_does_not_wait_is_answered_at_once(platform: &Platform) {
     let ana = platform.a_client().await;
     let number = ana.register(&parcel()).await;

@@ -38,6 +38,11 @@ async fn settled(caller: &Client, events: &[Value]) -> Vec<Value> {
     caller.outcomes(ids).await
 }
 
+// contract: "Here the status is the fold of all"
+// contract: "Every other scan (a repeat"
+// contract: "Nothing about a known shipment is rejected but"
+// contract: "A shipment shows `last_scan`"
+// contract: "In both policies an event may carry a `kind`"
 pub(crate) async fn scans_in_any_order_of_arrival_show_the_same_shipment(platform: &Platform) {
     let ana = platform.a_client().await;
     let scans = |number: &str| {
@@ -78,6 +83,9 @@ pub(crate) async fn scans_in_any_order_of_arrival_show_the_same_shipment(platfor
     }
 }
 
+// contract: "A late scan is put into its place"
+// contract: "Every other scan (a repeat"
+// contract: "forward skips are allowed"
 pub(crate) async fn a_late_scan_is_put_into_its_place_and_what_it_changes_is_shown(platform: &Platform) {
     let ana = platform.a_client().await;
     let number = ana.register(&field_parcel()).await;
@@ -96,6 +104,8 @@ pub(crate) async fn a_late_scan_is_put_into_its_place_and_what_it_changes_is_sho
     assert_eq!(moved, [true, false, false]);
 }
 
+// contract: "A shipment is judged by one policy for its whole life"
+// contract: "forward skips are allowed"
 pub(crate) async fn a_shipment_keeps_the_policy_that_it_was_registered_with(platform: &Platform) {
     let ana = platform.a_client().await;
     let (strict, field) = (ana.register(&parcel()).await, ana.register(&field_parcel()).await);
@@ -111,6 +121,8 @@ pub(crate) async fn a_shipment_keeps_the_policy_that_it_was_registered_with(plat
     assert_eq!(unknown.bad_fields(), ["transition_policy"]);
 }
 
+// contract: "The embedded history holds the newest 200 entries"
+// contract: "when it changes between `in_warehouse` and `in_transit`"
 pub(crate) async fn a_shipment_with_a_long_history_shows_the_newest_scans_and_what_raised_its_rank(
     platform: &Platform,
 ) {

@@ -25,6 +25,7 @@ fn everywhere(platform: &Platform, client: &Client) -> Vec<Client> {
     platform.edges.iter().map(|edge| client.before(&edge.url)).collect()
 }
 
+// contract: "same body again: the first answer again"
 pub(crate) async fn a_registration_that_is_sent_again_is_made_once_whoever_answers(platform: &Platform) {
     let ana = platform.a_client().await;
     let first = ana.keyed("/shipments", KEY, &parcel()).send().await;
@@ -49,6 +50,7 @@ pub(crate) async fn a_registration_that_is_sent_again_is_made_once_whoever_answe
     );
 }
 
+// contract: "still running: 409"
 pub(crate) async fn of_many_who_send_at_once_one_registers(platform: &Platform) {
     let ana = platform.a_client().await;
     let edges = everywhere(platform, &ana);
@@ -88,6 +90,9 @@ pub(crate) async fn a_batch_that_is_sent_again_gets_its_first_answer(platform: &
     assert!(again.text == first.text, "a large answer is kept to the byte");
 }
 
+// contract: "`Idempotency-Key` header: scoped"
+// contract: "other body: 422"
+// contract: "400 malformed or invalid, 401"
 pub(crate) async fn a_key_belongs_to_one_request_of_one_caller_on_one_route(platform: &Platform) {
     let (ana, zoe, admin) = (platform.a_client().await, platform.a_client().await, platform.admin().await);
     let first = ana.keyed("/shipments", KEY, &parcel()).send().await.with_status(201);

@@ -5,6 +5,13 @@ use acceptance::platform::Platform;
 use acceptance::sample::{at, parcel, report, scan, with};
 use serde_json::{Value, json};
 
+// contract: "times RFC 3339 in UTC with `Z`"
+// contract: "Shipment answer: `tracking_number"
+// contract: "it is always `recorded`"
+// contract: "200 shipment with `status_history`"
+// contract: "the final outcome within N s"
+// contract: "when it happened, by the source"
+// contract: "In both policies an event may carry a `kind`"
 pub(crate) async fn a_parcel_goes_from_its_label_to_delivered_and_its_history_tells_how(platform: &Platform) {
     let (ana, driver) = (platform.a_client().await, platform.driver().await);
     let number = ana.register(&parcel()).await;
@@ -56,6 +63,11 @@ pub(crate) async fn a_parcel_goes_from_its_label_to_delivered_and_its_history_te
     assert_eq!(shown("reason")[4], "neighbour");
 }
 
+// contract: "8 characters of Crockford base32"
+// contract: "201 once it is applied and a GET finds it"
+// contract: "A client's own `client_id` is taken from its token"
+// contract: "Shipment body (`POST /shipments`), flat"
+// contract: "Shipment answer: `tracking_number"
 pub(crate) async fn a_registration_is_found_when_it_is_answered_and_keeps_all_that_was_said(platform: &Platform) {
     let ana = platform.a_client().await;
     let more = json!({"service_type": "next_day", "reference": "PO-7", "metadata": {"floor": "3"},
@@ -92,6 +104,8 @@ pub(crate) async fn a_registration_is_found_when_it_is_answered_and_keeps_all_th
     assert_eq!(shipment["status_history"].as_array().map(Vec::len), Some(1));
 }
 
+// contract: "is accepted on input, upper-cased"
+// contract: "`search` is a tracking-number prefix"
 pub(crate) async fn a_tracking_number_may_be_written_in_lower_case(platform: &Platform) {
     let ana = platform.a_client().await;
     let number = ana.register(&parcel()).await;
@@ -106,6 +120,9 @@ pub(crate) async fn a_tracking_number_may_be_written_in_lower_case(platform: &Pl
     assert_eq!(found["pagination"]["total"], 1);
 }
 
+// contract: "In both policies an event may carry a `kind`"
+// contract: "it is always `recorded`"
+// contract: "A shipment shows `last_scan`"
 pub(crate) async fn a_scan_without_a_status_is_recorded_and_moves_nothing(platform: &Platform) {
     let (ana, driver) = (platform.a_client().await, platform.driver().await);
     let number = ana.register(&parcel()).await;
@@ -124,6 +141,8 @@ pub(crate) async fn a_scan_without_a_status_is_recorded_and_moves_nothing(platfo
     assert_eq!((&shipment["current_status"], &shipment["exception"]), (&json!("picked_up"), &Value::Null));
 }
 
+// contract: "Under `strict`, order is log order"
+// contract: "judged in log order"
 pub(crate) async fn an_event_that_comes_late_is_applied_when_the_whitelist_allows_it(platform: &Platform) {
     let (ana, driver) = (platform.a_client().await, platform.driver().await);
     let number = ana.register(&parcel()).await;
@@ -138,6 +157,9 @@ pub(crate) async fn an_event_that_comes_late_is_applied_when_the_whitelist_allow
     assert_eq!(shipment["last_scan"]["status"], "picked_up", "the newest report by its own time");
 }
 
+// contract: "`created` | `picked_up`, `cancelled`"
+// contract: "`in_transit` | `delivered`"
+// contract: "`delivered`, `cancelled` | terminal"
 pub(crate) async fn a_parcel_may_be_cancelled_until_it_is_in_transit(platform: &Platform) {
     let ana = platform.a_client().await;
     let (early, late) = (ana.register(&parcel()).await, ana.register(&parcel()).await);

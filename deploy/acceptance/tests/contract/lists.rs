@@ -15,6 +15,9 @@ fn numbers(page: &Value) -> Vec<String> {
     page["data"].as_array().expect("a page").iter().map(|shipment| text(shipment, "tracking_number")).collect()
 }
 
+// contract: "`?status&client_id&service_type&search"
+// contract: "`search` is a tracking-number prefix"
+// contract: "[…without history]"
 pub(crate) async fn each_filter_leaves_what_it_names(platform: &Platform) {
     let (ana, admin) = (platform.a_client().await, platform.admin().await);
     let plain = ana.register(&parcel()).await;
@@ -48,6 +51,7 @@ pub(crate) async fn each_filter_leaves_what_it_names(platform: &Platform) {
     assert_eq!(shown["last_scan"]["status"], "picked_up", "{shown}");
 }
 
+// contract: "[…without history]"
 pub(crate) async fn pages_by_offset_show_everything_once(platform: &Platform) {
     let ana = platform.a_client().await;
     let made: BTreeSet<_> = ana.register_many(&parcel(), 12).await.into_iter().collect();
@@ -66,6 +70,8 @@ pub(crate) async fn pages_by_offset_show_everything_once(platform: &Platform) {
     assert_eq!((numbers(&beyond).len(), &beyond["pagination"]["has_next"]), (0, &json!(false)));
 }
 
+// contract: "[…without history]"
+// contract: "`?status&client_id&service_type&search"
 pub(crate) async fn a_cursor_leads_through_everything_once_while_more_arrives(platform: &Platform) {
     let ana = platform.a_client().await;
     let made: BTreeSet<_> = ana.register_many(&parcel(), 10).await.into_iter().collect();
@@ -91,6 +97,7 @@ pub(crate) async fn a_cursor_leads_through_everything_once_while_more_arrives(pl
     }
 }
 
+// contract: "`?status&client_id&service_type&search"
 pub(crate) async fn combined_filters_lead_from_link_to_link_while_shipments_change(platform: &Platform) {
     let (ana, driver) = (platform.a_client().await, platform.driver().await);
     let quick = with(parcel(), json!({"service_type": "same_day"}));
@@ -123,6 +130,7 @@ pub(crate) async fn combined_filters_lead_from_link_to_link_while_shipments_chan
     assert!(made[..3].iter().all(|number| !once.contains(number)), "what never matched is not: {seen:?}");
 }
 
+// contract: "`limit` default 10, above 100 becomes 100"
 pub(crate) async fn a_limit_is_held_to_its_bounds(platform: &Platform) {
     let (ana, admin) = (platform.a_client().await, platform.admin().await);
     admin.register_many(&parcel_of(ana.client_id()), 11).await;
@@ -136,6 +144,8 @@ pub(crate) async fn a_limit_is_held_to_its_bounds(platform: &Platform) {
     }
 }
 
+// contract: "bad values 400"
+// contract: "All bad fields are reported at once"
 pub(crate) async fn bad_parameters_are_named_all_at_once(platform: &Platform) {
     let admin = platform.admin().await;
     let query = "status=lost&service_type=slow&created_from=yesterday&created_to=2025-13-01T00:00:00Z&offset=-1&limit=x&search=%25&stauts=created";

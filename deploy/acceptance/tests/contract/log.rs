@@ -25,6 +25,12 @@ fn json(record: &Record) -> Value {
     serde_json::from_slice(record.value.as_deref().unwrap_or_default()).expect("our records are JSON")
 }
 
+// contract: "`shipments.events` | tracking number"
+// contract: "the partition key of every record"
+// contract: "`shipments.events` | the source of truth"
+// contract: "Records are CloudEvents 1.0"
+// contract: "`status_reported` is the event body as accepted"
+// contract: "only after the broker acknowledged the record"
 pub(crate) async fn what_was_accepted_stands_in_the_topic_as_a_cloud_event(platform: &Platform) {
     let (ana, driver) = (platform.a_client().await, platform.driver().await);
     let shipments = ana.register_many(&parcel(), 12).await;
@@ -75,6 +81,8 @@ pub(crate) async fn what_was_accepted_stands_in_the_topic_as_a_cloud_event(platf
     assert_eq!(partitions.len(), shipments.len());
 }
 
+// contract: "`shipments.changes` | tracking number"
+// contract: "one record for each applied change"
 pub(crate) async fn every_applied_change_is_published_in_order(platform: &Platform) {
     let (ana, driver) = (platform.a_client().await, platform.driver().await);
     let shipments = ana.register_many(&parcel(), 20).await;
@@ -91,6 +99,9 @@ pub(crate) async fn every_applied_change_is_published_in_order(platform: &Platfo
     verdict::hold_published_to_account(platform.on_servers(), &moves).await;
 }
 
+// contract: "A reader ignores members that it does not know"
+// contract: "A record that any Kafka client writes"
+// contract: "Values, `snake_case` JSON: `shipment.created`"
 pub(crate) async fn a_record_of_any_kafka_client_is_processed_like_a_request(platform: &Platform) {
     let (admin, pair) = (platform.admin().await, platform.on_servers());
     let number = &*unregistered();
@@ -138,6 +149,9 @@ pub(crate) async fn an_owner_sees_what_was_reported_before_its_shipment_was_ther
     assert_eq!(told(2), (Value::Null, json!("created")));
 }
 
+// contract: "`shipments.events.dlq` | the original key"
+// contract: "dead letters: original key, value"
+// contract: "A record that any Kafka client writes"
 pub(crate) async fn a_poison_record_becomes_a_dead_letter_byte_for_byte_and_the_lane_goes_on(platform: &Platform) {
     let (ana, pair) = (platform.a_client().await, platform.on_servers());
     let number = ana.register(&parcel()).await;

@@ -14,6 +14,9 @@ const SOURCES: u64 = 8;
 /// Reports of each source about each shipment.
 const ROUNDS: usize = 6;
 
+// contract: "has exactly one final outcome"
+// contract: "judged in log order"
+// contract: "a duplicate is never applied twice"
 pub(crate) async fn whatever_is_sent_at_once_the_history_is_the_fold_of_the_log(platform: &Platform) {
     let (ana, driver) = (platform.a_client().await, platform.driver().await);
     let shipments = ana.register_many(&parcel(), SHIPMENTS).await;
@@ -32,6 +35,12 @@ pub(crate) async fn whatever_is_sent_at_once_the_history_is_the_fold_of_the_log(
     assert_eq!(moves.len(), SHIPMENTS);
 }
 
+// contract: "`created` | `picked_up`, `cancelled`"
+// contract: "`picked_up` | `in_warehouse`, `cancelled`"
+// contract: "`in_warehouse` | `in_transit`, `cancelled`"
+// contract: "`in_transit` | `delivered`"
+// contract: "`delivered`, `cancelled` | terminal"
+// contract: "whatever else is rejected with `INVALID_TRANSITION`"
 pub(crate) async fn every_step_of_the_table_is_judged_as_the_table_says(platform: &Platform) {
     // How to get there; then whereto it may go.
     let table: [(&[&str], &[&str]); 6] = [

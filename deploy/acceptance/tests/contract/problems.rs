@@ -5,6 +5,9 @@ use acceptance::platform::Platform;
 use acceptance::sample::{parcel, report, with};
 use serde_json::json;
 
+// contract: "Errors, one shape everywhere"
+// contract: "400 malformed or invalid, 401"
+// contract: "`GET /shipments/{tracking_number}` | 404"
 pub(crate) async fn every_bad_request_gets_its_status_in_the_one_shape(platform: &Platform) {
     let ana = platform.client_001().await;
     for path in ["/nothing/here", "/v1/nothing", "/v2/shipments", "/shipments/99M-ABC12345/nothing"] {
@@ -33,6 +36,10 @@ pub(crate) async fn every_bad_request_gets_its_status_in_the_one_shape(platform:
     ana.call("POST", "/events").body("application/json", deep).send().await.problem(400, "INVALID_JSON");
 }
 
+// contract: "Event body: `tracking_number"
+// contract: "Unknown fields are refused by name"
+// contract: "All bad fields are reported at once"
+// contract: "the way out for sources"
 pub(crate) async fn every_bad_field_of_an_event_is_named_at_once(platform: &Platform) {
     let ana = platform.client_001().await;
     let refused = async |event| {
@@ -68,6 +75,10 @@ pub(crate) async fn every_bad_field_of_an_event_is_named_at_once(platform: &Plat
     ana.post("/events", &with(good(), ahead(120))).await.with_status(202);
 }
 
+// contract: "Shipment body (`POST /shipments`), flat"
+// contract: "Weights and sizes > 0"
+// contract: "All bad fields are reported at once"
+// contract: "Unknown fields are refused by name"
 pub(crate) async fn every_bad_field_of_a_shipment_is_named_at_once(platform: &Platform) {
     let ana = platform.client_001().await;
     let refused = async |body| {
@@ -87,6 +98,7 @@ pub(crate) async fn every_bad_field_of_a_shipment_is_named_at_once(platform: &Pl
     assert_eq!(refused(with(parcel(), json!({"origin_address": "x".repeat(100_000)}))).await, "origin_address");
 }
 
+// contract: "Errors, one shape everywhere"
 pub(crate) async fn a_method_that_a_path_lacks_is_answered_with_those_it_has(platform: &Platform) {
     let ana = platform.client_001().await;
     for (method, path, has) in [
@@ -105,6 +117,8 @@ pub(crate) async fn a_method_that_a_path_lacks_is_answered_with_those_it_has(pla
     }
 }
 
+// contract: "also a bare array and `application/x-ndjson`"
+// contract: "400 malformed or invalid, 401"
 pub(crate) async fn a_body_that_is_too_large_is_refused(platform: &Platform) {
     let ana = platform.client_001().await;
     let large = format!("{{\"notes\":\"{}\"}}", "x".repeat(1024 * 1024));
@@ -134,6 +148,7 @@ pub(crate) async fn a_refusal_is_read_by_whoever_is_still_sending(platform: &Pla
     }
 }
 
+// contract: "every path below is also served under `/v1`"
 pub(crate) async fn every_path_is_served_under_v1_too(platform: &Platform) {
     let ana = platform.a_client().await;
     let number = ana.post("/v1/shipments", &parcel()).await.with_status(201)["tracking_number"].clone();

@@ -10,6 +10,8 @@ async fn events(client: &Client, number: &str) -> Vec<Value> {
     page["data"].as_array().expect("a page").clone()
 }
 
+// contract: "every event about it with its outcome, in log order"
+// contract: "`GET /shipments/{tracking_number}/events` | admin, own client"
 pub(crate) async fn every_event_of_a_shipment_is_shown_with_its_outcome_in_log_order(platform: &Platform) {
     let (ana, driver, admin) = (platform.a_client().await, platform.driver().await, platform.admin().await);
     let number = ana.register(&parcel()).await;
@@ -68,6 +70,8 @@ pub(crate) async fn every_event_of_a_shipment_is_shown_with_its_outcome_in_log_o
     admin.get(&format!("/shipments/{}/events", unregistered())).await.problem(404, "NOT_FOUND");
 }
 
+// contract: "`GET /shipments/{tracking_number}/events` | `?limit&cursor`"
+// contract: "the whole is in `GET /shipments/{n}/events`"
 pub(crate) async fn the_events_of_a_shipment_come_in_pages_that_link_to_the_next(platform: &Platform) {
     let (ana, driver) = (platform.a_client().await, platform.driver().await);
     let number = ana.register(&parcel()).await;

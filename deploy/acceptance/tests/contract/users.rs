@@ -10,6 +10,13 @@ use serde_json::{Value, json};
 /// Longest time until a change that one instance made counts on all: what is promised, and what a busy machine needs besides.
 const STOPS: Duration = Duration::from_secs(60);
 
+// contract: "`POST /auth/login` | `{username,password}`"
+// contract: "`POST /auth/login` | 200"
+// contract: "`GET /auth/users` | 200, users without hashes"
+// contract: "`POST /auth/users` | 201"
+// contract: "409 when the name is taken"
+// contract: "Two users are seeded when"
+// contract: "a third one `driver_user_001`"
 pub(crate) async fn an_admin_adds_users_who_can_log_in_and_whose_hashes_never_leave(platform: &Platform) {
     let admin = platform.admin().await;
     let user =
@@ -42,6 +49,9 @@ pub(crate) async fn an_admin_adds_users_who_can_log_in_and_whose_hashes_never_le
     }
 }
 
+// contract: "`GET /auth/users` | admin"
+// contract: "`POST /auth/users` | admin"
+// contract: "There is no public registration"
 pub(crate) async fn only_an_admin_manages_users(platform: &Platform) {
     let user = json!({"username": "mallory", "password": "correct horse", "role": "admin"});
     for caller in [platform.client_001().await, platform.driver().await] {
@@ -53,6 +63,9 @@ pub(crate) async fn only_an_admin_manages_users(platform: &Platform) {
     platform.nobody().post("/auth/login", &login).await.problem(401, "UNAUTHORIZED");
 }
 
+// contract: "401 with the same text and time"
+// contract: "`POST /auth/login` | public"
+// contract: "`POST /auth/login` | `{username,password}`"
 pub(crate) async fn a_failed_log_in_does_not_tell_what_was_wrong(platform: &Platform) {
     let nobody = platform.nobody();
     let wrong = nobody.post("/auth/login", &json!({"username": "driver_user_001", "password": "password124"})).await;
@@ -66,6 +79,8 @@ pub(crate) async fn a_failed_log_in_does_not_tell_what_was_wrong(platform: &Plat
     assert!(matches!(nobody.post("/auth/login", &long).await.status, 400 | 413), "a hash of a book costs time");
 }
 
+// contract: "All bad fields are reported at once"
+// contract: "Unknown fields are refused by name"
 pub(crate) async fn a_bad_user_is_refused_with_every_field_named(platform: &Platform) {
     let admin = platform.admin().await;
     let answer = admin
@@ -166,6 +181,8 @@ pub(crate) async fn one_admin_remains(platform: &Platform) {
     wait::until("the token of somebody who is no admin any more stops", STOPS, stopped).await;
 }
 
+// contract: "throttled (429)"
+// contract: "400 malformed or invalid, 401"
 pub(crate) async fn guessing_at_an_account_has_to_wait_and_nobody_else_does(platform: &Platform) {
     added(platform, "guessed_at", "source").await;
     // Each instance counts for itself.

@@ -11,6 +11,8 @@ use futures::future::join_all;
 
 use crate::{SOME, hold_to_account, traffic, troubles};
 
+// contract: "only after the broker acknowledged the record"
+// contract: "has exactly one final outcome"
 #[tokio::test]
 async fn what_was_answered_before_sigterm_is_there_after_a_restart() {
     let Some(servers) = Servers::given("what_was_answered_before_sigterm_is_there_after_a_restart") else { return };
@@ -31,6 +33,9 @@ async fn what_was_answered_before_sigterm_is_there_after_a_restart() {
     hold_to_account(&platform, &posters, &[]).await;
 }
 
+// contract: "only after the broker acknowledged the record"
+// contract: "has exactly one final outcome"
+// contract: "a duplicate is never applied twice"
 #[tokio::test]
 async fn what_was_answered_before_a_crash_is_there_after_a_restart() {
     let Some(servers) = Servers::given("what_was_answered_before_a_crash_is_there_after_a_restart") else { return };
@@ -79,6 +84,7 @@ async fn registered(client: &Client) -> u64 {
     listed["pagination"]["total"].as_u64().expect("a number")
 }
 
+// contract: "same body again: the first answer again"
 #[tokio::test]
 async fn a_registration_under_a_key_is_made_once_whichever_edge_dies_meanwhile() {
     let name = "a_registration_under_a_key_is_made_once_whichever_edge_dies_meanwhile";

@@ -52,6 +52,8 @@ async fn picked_up(client: &Client, numbers: Vec<&String>, since: Instant) -> (V
     (accepted, times.into_iter().max().unwrap_or_default())
 }
 
+// contract: "judged in log order"
+// contract: "has exactly one final outcome"
 #[tokio::test]
 async fn a_dead_processor_s_partitions_are_handed_over_and_nothing_is_lost_doubled_or_reordered() {
     let name = "a_dead_processor_s_partitions_are_handed_over_and_nothing_is_lost_doubled_or_reordered";
@@ -95,6 +97,7 @@ async fn a_dead_processor_s_partitions_are_handed_over_and_nothing_is_lost_doubl
     hold_to_account(&platform, &posters, &besides).await;
 }
 
+// contract: "has exactly one final outcome"
 #[tokio::test]
 async fn a_processor_that_wakes_up_after_it_lost_its_partitions_changes_nothing() {
     let name = "a_processor_that_wakes_up_after_it_lost_its_partitions_changes_nothing";

@@ -51,6 +51,9 @@ fn put_off(answer: &Answer) {
     assert!(seconds.is_some_and(|seconds| seconds > 0), "a 503 says when to come again: {:?}", answer.headers);
 }
 
+// contract: "400 malformed or invalid, 401"
+// contract: "200/503 `{status:"ok""
+// contract: "ready does, and turns false on shutdown"
 #[test]
 fn without_mongodb_events_are_accepted_and_afterwards_applied_in_order() {
     on_private_servers("without_mongodb_events_are_accepted_and_afterwards_applied_in_order", async |servers| {
@@ -80,6 +83,10 @@ fn without_mongodb_events_are_accepted_and_afterwards_applied_in_order() {
     });
 }
 
+// contract: "only after the broker acknowledged the record"
+// contract: "400 malformed or invalid, 401"
+// contract: "200/503 `{status:"ok""
+// contract: "ready does, and turns false on shutdown"
 #[test]
 fn without_kafka_nothing_is_accepted_and_what_was_accepted_before_is_kept() {
     on_private_servers("without_kafka_nothing_is_accepted_and_what_was_accepted_before_is_kept", async |servers| {
@@ -127,6 +134,8 @@ fn without_kafka_nothing_is_accepted_and_what_was_accepted_before_is_kept() {
     });
 }
 
+// contract: "a duplicate is never applied twice"
+// contract: "200/503 `{status:"ok""
 #[test]
 fn without_redis_everything_goes_on_and_duplicates_are_still_known() {
     on_private_servers("without_redis_everything_goes_on_and_duplicates_are_still_known", async |servers| {
@@ -162,6 +171,7 @@ fn without_redis_everything_goes_on_and_duplicates_are_still_known() {
     });
 }
 
+// contract: "400 malformed or invalid, 401"
 #[test]
 fn a_server_that_hangs_is_like_one_that_is_away() {
     on_private_servers("a_server_that_hangs_is_like_one_that_is_away", async |servers| {

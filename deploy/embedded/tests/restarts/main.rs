@@ -90,12 +90,16 @@ async fn check(site: &Site, parcel: &Parcel) {
     assert_eq!(shipment["version"], history.len());
 }
 
+// contract: "only after the broker acknowledged the record"
+// contract: "has exactly one final outcome"
+// contract: "In both policies an event may carry a `kind`"
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_acknowledged_survives_kill_9_at_any_time() {
     let kill = async |rastro: Rastro, _: &Path| rastro.kill();
     survive(&[1, 40, 333, 90, 7, 250], kill).await;
 }
 
+// contract: "same body again: the first answer again"
 #[tokio::test]
 async fn an_answer_under_a_key_is_given_again_after_kill_9() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -115,6 +119,7 @@ async fn an_answer_under_a_key_is_given_again_after_kill_9() {
     assert_eq!(register(&rastro).await, (status, Some(true), text));
 }
 
+// contract: "only after the broker acknowledged the record"
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shutdown_under_load_loses_nothing_and_leaves_one_file() {
     let terminate = async |rastro: Rastro, data: &Path| {
@@ -142,6 +147,7 @@ async fn what_the_start_prints_can_be_pasted() {
     assert_eq!(shipment["current_status"], "picked_up", "{shipment}");
 }
 
+// contract: "A wrong value stops the start with one line"
 #[test]
 fn a_start_that_cannot_be_names_the_variable_in_one_line() {
     let directory = tempfile::tempdir().expect("a directory");

@@ -139,6 +139,7 @@ fn one_of_each_outcome() {
 }
 
 proptest! {
+    // contract: "whatever else is rejected with `INVALID_TRANSITION`"
     #[test]
     fn the_model_and_the_platform_read_the_strict_policy_alike(
         scans in scans(), options in options(Policy::Strict)
@@ -148,6 +149,8 @@ proptest! {
         prop_assert_eq!(modelled(&plan), judged_by_the_platform(&plan));
     }
 
+    // contract: "A scan moves the status when its rank is higher"
+    // contract: "A shipment shows `last_scan`"
     #[test]
     fn the_model_and_the_platform_read_the_field_policy_alike(scans in scans(), options in options(Policy::Field)) {
         let history = a_history(&scans);

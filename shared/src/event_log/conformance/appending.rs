@@ -9,6 +9,7 @@ use super::{Bench, by_partition, expected, number, offsets_and_values, record};
 use crate::event_log::murmur2::partition_of;
 use crate::event_log::{Header, NewRecord, Position, Topic};
 
+// contract: "`partitioner=murmur2_random`"
 pub(super) fn a_key_has_one_partition(bench: &Bench) {
     let keyed = |n: usize| NewRecord { key: Some(format!("99M-{:06}", n % 1_000).into()), ..record(n) };
     let records: Vec<NewRecord> = (0..1_200).map(keyed).collect();
@@ -43,6 +44,7 @@ pub(super) fn order_holds_within_and_between_calls(bench: &Bench) {
     }
 }
 
+// contract: "dead letters: original key, value"
 pub(super) fn records_come_back_byte_for_byte(bench: &Bench) {
     let records = odd_records();
     let positions: Vec<Position> = records.iter().flat_map(|record| bench.append(vec![record.clone()])).collect();

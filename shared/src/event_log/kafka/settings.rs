@@ -232,6 +232,7 @@ mod tests {
         KafkaSettings::from_environment(&Environment::of(variables)).map_err(|error| error.to_string())
     }
 
+    // contract: "never repartitioned in place"
     #[test]
     fn nothing_set_means_one_plain_broker_in_development_and_three_copies_in_production() {
         let settings = read(&[]).expect("defaults");

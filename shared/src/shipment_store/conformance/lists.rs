@@ -30,6 +30,7 @@ const NO_PREFIXES: [&str; 13] = [
     "99M-7a",
 ];
 
+// contract: "`?status&client_id&service_type&search"
 pub(super) async fn run(writer: &dyn ShipmentWriter, reader: &dyn ShipmentReader) {
     let empty = Page { shipments: Vec::new(), total: Total::exactly(0), next: None };
     let nothing = reader.list(&ListFilter::default(), PageStart::Offset(0), 10).await.expect("readable");

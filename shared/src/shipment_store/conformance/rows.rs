@@ -63,6 +63,7 @@ async fn everything_survives_the_round_trip(writer: &dyn ShipmentWriter, reader:
     assert_eq!(of_key.expect("readable").len(), 2);
 }
 
+// contract: "MongoDB database `MONGO_DB`"
 async fn the_first_row_of_an_id_stays(writer: &dyn ShipmentWriter, reader: &dyn ShipmentReader) {
     let id = number(202_000);
     let first = row(report(id, PICKED_UP, 1), row_position(1, 5, 0));

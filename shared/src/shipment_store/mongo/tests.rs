@@ -126,6 +126,9 @@ fn a_shipment_with_a_long_history_stays_below_100_kb() {
     assert!((40_000..100_000).contains(&bytes), "{bytes} bytes");
 }
 
+// contract: "MongoDB database `MONGO_DB`"
+// contract: "Fields as in the reference"
+// contract: "Key: `dedup:<tracking_number>"
 #[tokio::test]
 async fn documents_have_the_members_of_the_reference() {
     on_real_database("documents_have_the_members_of_the_reference", async |connection| {

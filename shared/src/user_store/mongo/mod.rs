@@ -127,6 +127,26 @@ mod tests {
         .await;
     }
 
+    // contract: "MongoDB database `MONGO_DB`"
+    // contract: "Fields as in the reference"
+    #[tokio::test]
+    async fn documents_have_the_members_of_the_reference() {
+        on_real_database("documents_have_the_members_of_the_reference", async |connection| {
+            let (username, password_hash) = ("zoe".to_owned(), "hash".to_owned());
+            let (client_id, now) = (Some("client_001".to_owned()), Timestamp::from_millis(1_700_000_000_123));
+            let user = User::new(username, password_hash, Role::Client, client_id, now);
+            MongoUsers::new(&connection).add(user).await.expect("added");
+            let found = connection.collection(AUTH_USERS).find_one(doc! {}).await.expect("readable").expect("a user");
+            for (member, value) in
+                [("username", "zoe"), ("password_hash", "hash"), ("role", "client"), ("client_id", "client_001")]
+            {
+                assert_eq!(found.get_str(member).ok(), Some(value));
+            }
+            assert!(found.get_datetime("created_at").is_ok() && found.get_datetime("updated_at").is_ok());
+        })
+        .await;
+    }
+
     #[tokio::test(flavor = "multi_thread")]
     async fn a_name_is_given_out_once_also_without_the_index() {
         on_real_database("a_name_is_given_out_once_also_without_the_index", async |connection| {

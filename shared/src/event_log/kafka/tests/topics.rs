@@ -7,6 +7,7 @@ use super::topic::{TestTopic, settings};
 use crate::event_log::Topic;
 use crate::event_log::kafka::{KafkaSettings, TopicsError, ensure_topics};
 
+// contract: "never repartitioned in place"
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn topics_are_made_by_many_at_once_and_never_repartitioned() {
     let Some(brokers) = crate::real_servers::address("KAFKA_BROKERS", "the topics in Kafka") else { return };

@@ -122,16 +122,21 @@ fn histories() -> impl Strategy<Value = Vec<HistoryEntry>> {
 }
 
 proptest! {
+    // contract: "Here the status is the fold of all"
+    // contract: "rank `created` 0, `picked_up` 1"
+    // contract: "A scan moves the status when its rank is higher"
     #[test]
     fn whatever_order_scans_arrive_in_the_state_is_the_naive_fold(scans in histories(), window in 2..12_usize) {
         prop_assert_eq!(arrived(&scans, window), naive(&scans, window));
     }
 
+    // contract: "rank `created` 0, `picked_up` 1"
     #[test]
     fn the_status_is_the_closed_form(scans in histories()) {
         prop_assert_eq!(arrived(&scans, WINDOW).current_status, closed_form(&scans));
     }
 
+    // contract: "Here the status is the fold of all"
     #[test]
     fn scans_of_one_time_are_folded_in_log_order(claims in vec((0..4_usize, 0..CLAIMS.len()), 0..30)) {
         let scans: Vec<_> = claims.iter().map(|&(second, claim)| scan(second, CLAIMS[claim])).collect();
@@ -145,6 +150,8 @@ proptest! {
     }
 }
 
+// contract: "the change says `late: true`"
+// contract: "Every other scan (a repeat"
 #[test]
 fn a_late_scan_that_changes_what_was_shown_says_so() {
     let state = fresh();

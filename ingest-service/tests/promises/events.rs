@@ -98,7 +98,8 @@ async fn a_registration_is_found_by_a_get_once_it_is_answered_201() {
         "estimated_delivery": "2025-06-16T03:06:40Z", "transition_policy": "strict", "allow_cancel_in_transit": false});
     for said in [&body, &decided] {
         for (member, said) in said.as_object().expect("an object") {
-            assert_eq!(value[member], *said, "{member} in {value}");
+            let same = value[member] == *said || (said.is_number() && value[member].as_f64() == said.as_f64());
+            assert!(same, "{member} in {value}"); // 15 is written 15.0
         }
     }
 }

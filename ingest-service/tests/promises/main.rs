@@ -15,6 +15,7 @@ mod limits;
 mod malformed;
 mod negotiation;
 mod operations;
+mod process;
 mod queries;
 mod secrets;
 mod shipment_events;

@@ -1,4 +1,4 @@
-//! An edge on memory adapters, and the smallest processor that there can be.
+//! An edge on memory adapters.
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
@@ -17,22 +17,21 @@ use shared::api_key_store::memory::MemoryApiKeys;
 use shared::applied::in_process::AppliedPositions;
 use shared::clock::Clock;
 use shared::dedup_window::memory::MemoryWindow;
-use shared::dedup_window::{Decided, DedupWindow};
 use shared::event_log::memory::MemoryLog;
 use shared::event_log::{LogRecord, Position, Topic};
 use shared::idempotency::memory::MemoryKeys;
 use shared::metrics::MetricRegistry;
 use shared::number_lease::memory::MemoryLeases;
 use shared::settings::Environment;
-use shared::shipment::transition::IdentifiedEvent;
-use shared::shipment::{LogPosition, Outcome, Timestamp, judge, record};
+use shared::shipment::Timestamp;
 use shared::shipment_store::memory::MemoryStore;
-use shared::shipment_store::{EventRow, RowPosition, ShipmentWriter, StateWrite};
 use shared::unmapped_codes::memory::MemoryUnmappedCodes;
 use shared::user_store::memory::MemoryUsers;
 use shared::user_store::{Role, User, UserStore};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
+
+use crate::process::process;
 
 pub(crate) const SECRET: &str = "a-secret-that-must-never-be-shown-anywhere";
 pub(crate) const ADMIN: &str = "admin_user";
@@ -325,49 +324,6 @@ fn ends(log: &MemoryLog) -> Vec<Position> {
         ends.insert(record.position.partition, record.position);
     }
     ends.into_values().collect()
-}
-
-/// Judges every record from the first on; what was decided before comes out the same and is written once.
-async fn process(log: &MemoryLog, store: &MemoryStore, window: &MemoryWindow) {
-    for stored in log.records(Topic::Events) {
-        let decoded = record::decode(&stored).expect("the edge writes no poison");
-        let dedup_key = decoded.dedup_key();
-        let event = IdentifiedEvent::from(decoded);
-        let position = LogPosition { epoch: 0, offset: stored.position.offset };
-        let number = event.id.tracking_number;
-        let shipment = store.states(&[number]).await.expect("reachable").remove(&number);
-        if shipment.as_ref().is_some_and(|shipment| shipment.state.position >= position) {
-            continue;
-        }
-        let first = store.known_keys(&[event.id.first_row()]).await.expect("reachable").into_values().next();
-        let first = first.filter(|known| known.position < position).map(|known| known.payload);
-        let judged = judge(shipment.as_ref(), first, &event, position);
-        if judged.outcome == Outcome::Duplicate {
-            continue;
-        }
-        let row = EventRow {
-            event_id: event.id,
-            position: RowPosition { log: position, partition: stored.position.partition },
-            outcome: judged.outcome,
-            outcome_reason: judged.reason,
-            from: judged.from,
-            to: judged.to,
-            late: judged.late,
-            report: event.report.clone(),
-            recorded_at: event.recorded_at,
-            reporter: event.reporter.clone(),
-            shipment_client_id: judged.shipment.as_ref().or(shipment.as_ref()).map(|s| s.terms.client_id.clone()),
-            version: judged.shipment.as_ref().map(|shipment| shipment.state.version),
-        };
-        store.insert_events(&[row]).await.expect("reachable");
-        if let Some(shipment) = judged.shipment {
-            let created = event.created.clone();
-            let write = StateWrite { tracking_number: number, created, state: shipment.state };
-            store.write_states(&[write]).await.expect("reachable");
-        }
-        let decided = Decided { dedup_key, event_id: event.id, outcome: judged.outcome };
-        window.remember(&[decided]).await.expect("in memory");
-    }
 }
 
 /// An instance of the edge.

@@ -9,6 +9,7 @@ use std::io::{self, IsTerminal, Read};
 use shared::clock::Clock;
 use shared::shipment_store::StoreError;
 use shared::user_store::{Role, User, UserError, UserStore};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::authenticate::{HashError, LONGEST_PASSWORD, PasswordFault, check_password, hash_password};
 use crate::validate;
@@ -118,12 +119,16 @@ impl CreateAdmin {
         if users.find(&self.username).await?.is_some() {
             return Err(CreateAdminError::Taken(self.username));
         }
+        // The prompt turns the echo of the terminal off. By default a Ctrl-C would end the program before it is on again; listened for, it
+        // ends the prompt.
+        let listened_for = io::stdin().is_terminal().then(|| signal(SignalKind::interrupt())).transpose()?;
         let reading = tokio::task::spawn_blocking(|| -> Result<_, CreateAdminError> {
             let password = read_password()?;
             check_password(&password)?;
             Ok(hash_password(&password)?)
         });
         let password_hash = reading.await.map_err(io::Error::other)??;
+        drop(listened_for);
         let username = self.username;
         match users.add(User::new(username.clone(), password_hash, Role::Admin, None, clock())).await {
             Ok(()) => Ok(format!("{username} can log in now, as an admin")),

@@ -5,12 +5,23 @@
 //! the address that it was called from, so the caller is the right-most address that is none of our proxies; what stands to the left of
 //! it anybody may have written.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use axum::extract::{ConnectInfo, Request};
 use axum::http::HeaderMap;
 use ipnet::IpNet;
 use shared::settings::{Environment, SettingError};
+
+/// Leading bits of an IPv6 address that are one caller's: the smallest network that is given out.
+const IPV6_NETWORK_BITS: u32 = 64;
+
+/// What is one caller's, of an address.
+pub(crate) fn network_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.into(),
+        IpAddr::V6(address) => Ipv6Addr::from(u128::from(address) & !(u128::MAX >> IPV6_NETWORK_BITS)).into(),
+    }
+}
 
 /// The proxies that are believed.
 #[derive(Clone, Debug, PartialEq, Eq)]

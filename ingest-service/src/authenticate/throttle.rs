@@ -13,7 +13,7 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -22,6 +22,7 @@ use lru::LruCache;
 use tokio::time::Instant;
 
 use super::password::Standing;
+use crate::client_address::network_of;
 
 /// Failures of one account from one address: people need two or three attempts to remember which password it was.
 const OF_ACCOUNT: Budget = Budget { failures: 5, regained: Duration::from_secs(60) };
@@ -35,8 +36,6 @@ const WAIT: Duration = Duration::from_secs(2);
 /// Budgets that are remembered, about 8 MB of each kind at most; beyond, those that were used least lately are forgotten. An attacker
 /// fills it who has so many addresses, and he does not need to.
 const REMEMBERED: NonZeroUsize = NonZeroUsize::new(100_000).expect("is not 0");
-/// Leading bits of an IPv6 address that are one caller's: the smallest network that is given out.
-const IPV6_NETWORK_BITS: u32 = 64;
 
 /// So many failures at once, and one more for each such time that passes.
 #[derive(Clone, Copy)]
@@ -99,7 +98,7 @@ impl Default for Throttle {
 impl Throttle {
     /// An attempt to log in as `username` from `address`.
     pub(crate) fn attempt(&self, username: &str, address: IpAddr) -> Attempt {
-        let network = network(address);
+        let network = network_of(address);
         Attempt { account: self.hasher.hash_one((username, network)), address: self.hasher.hash_one(network) }
     }
 
@@ -183,14 +182,6 @@ impl Budget {
     /// Takes one failure out of it.
     fn charge(self, whole: &mut Instant, now: Instant) {
         *whole = (*whole).max(now) + self.regained;
-    }
-}
-
-/// What is one caller's, of an address.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => address.into(),
-        IpAddr::V6(address) => Ipv6Addr::from(u128::from(address) & !(u128::MAX >> IPV6_NETWORK_BITS)).into(),
     }
 }
 

@@ -19,7 +19,7 @@ mod settings;
 
 use std::convert::Infallible;
 use std::hash::{BuildHasher, RandomState};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::extract::{FromRequestParts, Request};
@@ -30,11 +30,9 @@ use bucket::{Balance, Buckets, Holder};
 pub(crate) use settings::LimitSettings;
 
 use crate::authenticate::Caller;
+use crate::client_address::network_of;
 use crate::error::{Code, Problem, whole_seconds};
 use crate::router::{Edge, UNMATCHED, is_for_operators};
-
-/// Leading bits of an IPv6 address that are one caller's: the smallest network that is given out.
-const IPV6_NETWORK_BITS: u32 = 64;
 
 /// What is limited together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,13 +110,7 @@ impl RateLimits {
     }
 
     fn address(&self, address: IpAddr) -> Holder {
-        let network = match address.to_canonical() {
-            IpAddr::V6(address) => {
-                IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> IPV6_NETWORK_BITS << IPV6_NETWORK_BITS))
-            }
-            v4 => v4,
-        };
-        Holder::Address(self.hasher.hash_one(network))
+        Holder::Address(self.hasher.hash_one(network_of(address)))
     }
 }
 

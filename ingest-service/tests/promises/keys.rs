@@ -13,7 +13,7 @@ const KNOWN: Duration = Duration::from_secs(30);
 const UNKNOWN: Duration = Duration::from_secs(5);
 
 /// A key and its id.
-async fn make(world: &World, body: &Value) -> (String, String) {
+pub(crate) async fn make(world: &World, body: &Value) -> (String, String) {
     let answer = world.post(ADMIN, "/auth/api-keys", body).await;
     assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text);
     let text = |member: &str| answer.json()[member].as_str().expect("a text").to_owned();

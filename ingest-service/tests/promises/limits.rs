@@ -9,7 +9,8 @@ use axum::http::Request;
 use serde_json::{Value, json};
 
 use crate::errors::assert_shape;
-use crate::world::{ADMIN, Answer, CLIENT, DRIVER, OTHER_CLIENT, World, report};
+use crate::keys;
+use crate::world::{ADMIN, Answer, CLIENT, DRIVER, OTHER_CLIENT, World, pass, report};
 
 /// Policy, balance and `Retry-After`.
 fn told(answer: &Answer) -> (Option<&str>, Option<&str>, Option<&str>) {
@@ -26,10 +27,6 @@ async fn logged_in(users: &[&str]) {
     for user in users {
         elsewhere.bearer(user).await;
     }
-}
-
-async fn pass(time: Duration) {
-    tokio::time::advance(time).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -190,6 +187,31 @@ async fn whoever_is_nobody_is_counted_by_his_address() {
     let odd = Request::delete("/shipments").header("authorization", &admin).body(Body::empty()).expect("well-formed");
     let answer = world.send(odd).await;
     assert_eq!((answer.status.as_u16(), told(&answer)), (405, (None, None, None)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_has_a_bucket_of_its_own_and_so_has_whoever_calls_through_a_proxy() {
+    logged_in(&[ADMIN, DRIVER]).await;
+    let world =
+        World::set(&[("RATE_LIMIT_EVENTS", "1/h:20"), ("RATE_LIMIT_WRITES", "1/h:2"), ("TRUSTED_PROXIES", "10.0.0.1")])
+            .await;
+    let mut gates = Vec::new();
+    for gate in ["Gate 1", "Gate 2"] {
+        gates.push(keys::make(&world, &json!({"name": gate, "role": "source"})).await.0);
+    }
+    for key in &gates {
+        let answer = world.call(key, "POST", "/events/batch", &events(20)).await;
+        assert_eq!((answer.status.as_u16(), told(&answer).1), (202, Some("\"events\";r=0;t=3600")));
+        assert_eq!(world.call(key, "POST", "/events", &events(1)[0]).await.failure().1, "RATE_LIMITED");
+    }
+    assert_eq!(world.post(DRIVER, "/events", &events(1)[0]).await.status, 202);
+
+    for client in ["203.0.113.7", "203.0.113.8"] {
+        let headers = [("x-forwarded-for", client)];
+        for expected in [401, 401, 429] {
+            assert_eq!(log_in_from(&world, "10.0.0.1", &headers).await.failure().0, expected, "{client}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -81,6 +81,7 @@ fn head_of(bytes: usize) -> Vec<u8> {
     format!("GET /livez HTTP/1.1\r\nhost: x\r\nx: {}\r\n\r\n", "x".repeat(bytes)).into_bytes()
 }
 
+// contract: "Errors, one shape everywhere"
 #[tokio::test]
 async fn a_head_that_is_too_large_is_refused_in_the_one_shape() {
     let server = Server::start(&[]).await;

@@ -29,6 +29,8 @@ async fn logged_in(users: &[&str]) {
     }
 }
 
+// contract: "400 malformed or invalid, 401"
+// contract: "Errors, one shape everywhere"
 #[tokio::test(start_paused = true)]
 async fn a_caller_who_has_used_up_his_reads_is_told_when_there_is_more() {
     logged_in(&[CLIENT, OTHER_CLIENT, DRIVER]).await;

@@ -10,6 +10,7 @@ fn behind(body: &Value, members: &str) -> String {
     format!("{},{members}}}", text.strip_suffix('}').expect("an object"))
 }
 
+// contract: "Errors, one shape everywhere"
 pub(crate) async fn what_is_no_request_is_refused_in_the_one_shape_too(platform: &Platform) {
     let nobody = platform.nobody();
     let long = format!("GET /livez HTTP/1.1\r\nhost: x\r\nx: {}\r\n\r\n", "x".repeat(20_000));

@@ -13,7 +13,7 @@ use serde::Serialize;
 use shared::user_store::User;
 
 use super::password;
-use super::throttle::{Attempt, Limit, Throttled};
+use super::throttle::{Attempt, Limit, Throttle, Throttled};
 use super::token;
 use crate::error::{Code, Problem};
 use crate::metrics::LogIn;
@@ -97,19 +97,24 @@ async fn authenticate(edge: &Edge, username: &str, password: String, address: Ip
         tokio::task::spawn_blocking(move || {
             let matches = password::matches(&password, hash.as_deref()) && may_enter && !is_public;
             edge.metrics.password_checked(started.elapsed());
-            settle(&edge, attempt, matches);
+            let settled = settle(&edge.throttle, attempt, matches);
             drop((turn, place));
-            matches
+            (matches, settled)
         })
     };
-    let matches = checking.await.map_err(|panic| Refusal::PutOff(Problem::internal(panic)))?;
+    let (matches, settled) = checking.await.map_err(|panic| Refusal::PutOff(Problem::internal(panic)))?;
+    if let Err(Throttled { limit, retry_after }) = settled {
+        // Without the name: now and then somebody types a password into its place.
+        let seconds = retry_after.as_secs();
+        tracing::warn!(%address, ?limit, seconds, "log-ins have failed so often that the next one has to wait");
+    }
     user.filter(|_| matches).ok_or(Refusal::Wrong)
 }
 
-fn settle(edge: &Edge, attempt: Attempt, matches: bool) {
+fn settle(throttle: &Throttle, attempt: Attempt, matches: bool) -> Result<(), Throttled> {
     if matches {
-        edge.throttle.succeeded(attempt);
-    } else {
-        edge.throttle.failed(attempt, tokio::time::Instant::now());
+        throttle.succeeded(attempt);
+        return Ok(());
     }
+    throttle.failed(attempt, tokio::time::Instant::now())
 }

@@ -135,10 +135,16 @@ impl Throttle {
     }
 
     /// The attempt failed at `now`.
-    pub(crate) fn failed(&self, attempt: Attempt, now: Instant) {
-        let mut memory = self.memory();
-        OF_ACCOUNT.charge(memory.accounts.get_or_insert_mut(attempt.account, || now), now);
-        OF_ADDRESS.charge(memory.addresses.get_or_insert_mut(attempt.address, || now), now);
+    ///
+    /// # Errors
+    /// That has used up a budget.
+    pub(crate) fn failed(&self, attempt: Attempt, now: Instant) -> Result<(), Throttled> {
+        {
+            let mut memory = self.memory();
+            OF_ACCOUNT.charge(memory.accounts.get_or_insert_mut(attempt.account, || now), now);
+            OF_ADDRESS.charge(memory.addresses.get_or_insert_mut(attempt.address, || now), now);
+        }
+        self.allow(attempt, now)
     }
 
     /// The attempt succeeded.
@@ -193,12 +199,17 @@ mod tests {
         address.parse().expect("an address")
     }
 
+    fn fail(throttle: &Throttle, attempt: Attempt, now: Instant) {
+        let used_up = throttle.failed(attempt, now);
+        assert_eq!(used_up, throttle.allow(attempt, now));
+    }
+
     /// Fails so often with another name each time.
     fn guess_around(throttle: &Throttle, address: &str, failures: u32, now: Instant) {
         for number in 0..failures {
             let attempt = throttle.attempt(&format!("user {number}"), at(address));
             throttle.allow(attempt, now).expect("the budget is not used up");
-            throttle.failed(attempt, now);
+            fail(throttle, attempt, now);
         }
     }
 
@@ -208,19 +219,19 @@ mod tests {
         let attempt = throttle.attempt("ana", at("203.0.113.7"));
         for _ in 0..OF_ACCOUNT.failures {
             assert_eq!(throttle.allow(attempt, start), Ok(()));
-            throttle.failed(attempt, start);
+            fail(&throttle, attempt, start);
         }
         let refused = |retry_after| Err(Throttled { limit: Limit::Account, retry_after });
         assert_eq!(throttle.allow(attempt, start), refused(OF_ACCOUNT.regained));
         assert_eq!(throttle.allow(attempt, start + Duration::from_secs(59)), refused(Duration::from_secs(1)));
         let later = start + OF_ACCOUNT.regained;
         assert_eq!(throttle.allow(attempt, later), Ok(()));
-        throttle.failed(attempt, later);
+        fail(&throttle, attempt, later);
         assert_eq!(throttle.allow(attempt, later), refused(OF_ACCOUNT.regained));
         throttle.succeeded(attempt);
         for _ in 0..OF_ACCOUNT.failures {
             assert_eq!(throttle.allow(attempt, later), Ok(()), "a success gives all of it back");
-            throttle.failed(attempt, later);
+            fail(&throttle, attempt, later);
         }
     }
 
@@ -230,7 +241,7 @@ mod tests {
         for host in 1..=200 {
             let attempt = throttle.attempt("ana", at(&format!("198.51.100.{host}")));
             while throttle.allow(attempt, now).is_ok() {
-                throttle.failed(attempt, now);
+                fail(&throttle, attempt, now);
             }
         }
         assert_eq!(throttle.allow(throttle.attempt("ana", at("203.0.113.7")), now), Ok(()));
@@ -251,7 +262,7 @@ mod tests {
         throttle.succeeded(throttle.attempt("mallory", at("203.0.113.7")));
         assert_eq!(throttle.allow(stranger, start), Err(refused), "a success of somebody else gives nothing back");
         for _ in 0..OF_ACCOUNT.failures {
-            throttle.failed(known, start);
+            fail(&throttle, known, start);
         }
         assert!(throttle.allow(known, start).is_err(), "who is known may not guess either");
         assert_eq!(throttle.allow(stranger, start + OF_ADDRESS.regained * (OF_ACCOUNT.failures + 1)), Ok(()));
@@ -283,7 +294,7 @@ mod tests {
     fn what_is_remembered_is_bounded() {
         let (throttle, now) = (Throttle::default(), Instant::now());
         for number in 0..u32::try_from(REMEMBERED.get()).expect("fits") + 10 {
-            throttle.failed(throttle.attempt("ana", IpAddr::from(number.to_be_bytes())), now);
+            fail(&throttle, throttle.attempt("ana", IpAddr::from(number.to_be_bytes())), now);
         }
         let memory = throttle.memory();
         assert_eq!((memory.accounts.len(), memory.addresses.len()), (REMEMBERED.get(), REMEMBERED.get()));

@@ -3,6 +3,9 @@
 use shared::event_log::{Header, LogRecord, NewRecord};
 use shared::shipment::Timestamp;
 
+/// The class of an event whose key another one has: it is a conflict, and its record is kept here.
+pub(crate) const KEY_CONFLICT: &str = "KEY_CONFLICT";
+
 /// Why a record became a dead letter.
 #[derive(Debug, Clone)]
 pub(crate) struct Cause {

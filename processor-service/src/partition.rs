@@ -13,7 +13,9 @@
 
 use std::collections::{HashMap, HashSet};
 
+use shared::change_feed::Change;
 use shared::dedup_window::Decided;
+use shared::event_log::NewRecord;
 use shared::shipment::record::{self, Poison};
 use shared::shipment::transition::{IdentifiedEvent, judge};
 use shared::shipment::{EventId, LogPosition, Outcome, RowId, Shipment, TrackingNumber};
@@ -22,7 +24,7 @@ use shared::shipment_store::{EventRow, RowPosition, StoreError};
 use crate::Ports;
 use crate::cache::Cache;
 use crate::consume::Batch;
-use crate::dead_letter::Cause;
+use crate::dead_letter::{Cause, KEY_CONFLICT};
 use crate::dedup::{KnownKeys, Seen};
 use crate::failure::Failure;
 use crate::write::{self, Changed};
@@ -204,7 +206,7 @@ impl Decision {
         let row = write::row(event, &judgement, item.position, shipment);
         if row.outcome == Outcome::Conflict {
             let message = format!("another event has the key {}", event.report.dedup_key());
-            self.dead.push((index, Cause { class: "KEY_CONFLICT", message }));
+            self.dead.push((index, Cause { class: KEY_CONFLICT, message }));
         }
         known.add(row.row_id(), position, event.id.payload);
         self.rows.push(row);
@@ -215,7 +217,7 @@ impl Decision {
     }
 
     /// Step 7, the changes: those of this attempt, and again those of records that an earlier attempt applied, out of their rows.
-    pub(crate) async fn changes(&self, ports: &Ports) -> Result<Vec<shared::event_log::NewRecord>, StoreError> {
+    pub(crate) async fn changes(&self, ports: &Ports) -> Result<Vec<NewRecord>, StoreError> {
         let mut rows: Vec<EventRow> = Vec::new();
         if !self.skipped.is_empty() {
             let ids: Vec<RowId> = self.skipped.iter().map(|&(id, _)| id).collect();
@@ -226,7 +228,7 @@ impl Decision {
             rows.sort_by_key(|row| (row.position.partition, row.position.log));
             rows.dedup_by_key(|row| row.position);
         }
-        Ok(rows.iter().chain(&self.rows).filter_map(crate::change::of).collect())
+        Ok(rows.iter().chain(&self.rows).filter_map(Change::of).map(|change| change.record()).collect())
     }
 
     /// Step 7, the window: what was decided and is durable now.

@@ -6,6 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::murmur2::partition_of;
@@ -27,14 +28,35 @@ struct Shared {
     partitions: i32,
     inner: Mutex<Inner>,
     news: Condvar,
+    /// Told when changes were appended.
+    changes: watch::Sender<()>,
     away: AtomicBool,
     now: fn() -> i64,
 }
 
 #[derive(Default)]
 struct Inner {
-    records: HashMap<(Topic, i32), Vec<LogRecord>>,
+    records: HashMap<(Topic, i32), Kept>,
     committed: HashMap<i32, i64>,
+}
+
+/// What a partition still holds.
+#[derive(Default)]
+struct Kept {
+    oldest: i64,
+    records: Vec<LogRecord>,
+}
+
+impl Kept {
+    fn end(&self) -> i64 {
+        self.oldest + i64::try_from(self.records.len()).unwrap_or(i64::MAX)
+    }
+
+    /// Those from `offset` on.
+    fn from(&self, offset: i64) -> &[LogRecord] {
+        let skipped = usize::try_from(offset - self.oldest).unwrap_or(0);
+        self.records.get(skipped..).unwrap_or_default()
+    }
 }
 
 impl MemoryLog {
@@ -42,7 +64,7 @@ impl MemoryLog {
     #[must_use]
     pub fn new(partitions: i32, now: fn() -> i64) -> Self {
         let (inner, news, away) = (Mutex::default(), Condvar::new(), AtomicBool::new(false));
-        Self { shared: Arc::new(Shared { partitions, inner, news, away, now }) }
+        Self { shared: Arc::new(Shared { partitions, inner, news, changes: watch::Sender::default(), away, now }) }
     }
 
     /// Makes the log unreachable for appenders, or reachable again.
@@ -54,8 +76,37 @@ impl MemoryLog {
     #[must_use]
     pub fn records(&self, topic: Topic) -> Vec<LogRecord> {
         let inner = self.inner();
-        let of = |partition| inner.records.get(&(topic, partition)).cloned().unwrap_or_default();
-        (0..self.shared.partitions).flat_map(of).collect()
+        let of = |partition| inner.records.get(&(topic, partition)).map_or(&[][..], |kept| kept.records.as_slice());
+        (0..self.shared.partitions).flat_map(of).cloned().collect()
+    }
+
+    /// Throws away what stands before `oldest` on its partition, as a log does with records that are older than it keeps them.
+    pub fn forget(&self, topic: Topic, oldest: Position) {
+        let mut inner = self.inner();
+        let kept = inner.records.entry((topic, oldest.partition)).or_default();
+        let left = kept.from(oldest.offset).to_vec();
+        *kept = Kept { oldest: oldest.offset.clamp(kept.oldest, kept.end()), records: left };
+    }
+
+    pub(crate) fn partitions(&self) -> i32 {
+        self.shared.partitions
+    }
+
+    /// The oldest offset that a partition holds, and its end.
+    pub(crate) fn held_offsets(&self, topic: Topic, partition: i32) -> (i64, i64) {
+        self.inner().records.get(&(topic, partition)).map_or((0, 0), |kept| (kept.oldest, kept.end()))
+    }
+
+    /// The records of a partition from a position on, at most `most` of them.
+    pub(crate) fn records_from(&self, topic: Topic, from: Position, most: usize) -> Vec<LogRecord> {
+        let inner = self.inner();
+        let kept = inner.records.get(&(topic, from.partition)).map(|kept| kept.from(from.offset));
+        kept.unwrap_or_default().iter().take(most).cloned().collect()
+    }
+
+    /// Changes whenever changes were appended.
+    pub(crate) fn news_of_changes(&self) -> watch::Receiver<()> {
+        self.shared.changes.subscribe()
     }
 
     /// The next offset that a subscriber would begin with.
@@ -94,20 +145,23 @@ impl EventAppender for MemoryLog {
         let mut positions = Vec::with_capacity(records.len());
         for record in records {
             let partition = self.partition(&record);
-            let records = inner.records.entry((topic, partition)).or_default();
-            let position = Position { partition, offset: i64::try_from(records.len()).unwrap_or(i64::MAX) };
-            records.push(record.at(position, (self.shared.now)()));
+            let kept = inner.records.entry((topic, partition)).or_default();
+            let position = Position { partition, offset: kept.end() };
+            kept.records.push(record.at(position, (self.shared.now)()));
             positions.push(position);
         }
+        drop(inner);
         self.shared.news.notify_all();
+        if topic == Topic::Changes {
+            self.shared.changes.send_replace(());
+        }
         Appended { positions, refused: None }
     }
 
     async fn end_of(&self, topic: Topic, key: &[u8]) -> Result<Position, AppendError> {
         self.check().await?;
         let partition = partition_of(key, self.shared.partitions);
-        let length = self.inner().records.get(&(topic, partition)).map_or(0, Vec::len);
-        Ok(Position { partition, offset: i64::try_from(length).unwrap_or(i64::MAX) })
+        Ok(Position { partition, offset: self.held_offsets(topic, partition).1 })
     }
 
     async fn check(&self) -> Result<(), AppendError> {
@@ -139,6 +193,10 @@ impl EventSubscriber for MemorySubscriber {
             if committed_at.elapsed() >= COMMIT_INTERVAL {
                 log.commit(&consumer.durable());
                 committed_at = Instant::now();
+                for &partition in &partitions {
+                    let (_, end) = log.held_offsets(Topic::Events, partition);
+                    consumer.lag(partition, end - log.committed(partition));
+                }
             }
             if !offered {
                 let waited = log.shared.news.wait_timeout(log.inner(), IDLE);
@@ -153,11 +211,10 @@ impl EventSubscriber for MemorySubscriber {
 
 /// Offers the records of `partition` from `next` on; says whether there were any.
 fn offer_new(log: &MemoryLog, consumer: &dyn PartitionConsumer, partition: i32, next: &mut i64) -> bool {
-    let begin = usize::try_from(*next).unwrap_or(0);
-    let records = match log.inner().records.get(&(Topic::Events, partition)) {
-        Some(records) if records.len() > begin => records[begin..].to_vec(),
-        _ => return false,
-    };
+    let records = log.records_from(Topic::Events, Position { partition, offset: *next }, usize::MAX);
+    if records.is_empty() {
+        return false;
+    }
     for record in records {
         let offset = record.position.offset;
         if matches!(consumer.offer(record), Offer::Full(_)) {

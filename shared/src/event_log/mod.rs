@@ -52,6 +52,8 @@ pub const DEFAULT_GROUP: &str = "processor-service";
 pub const APPEND_DEADLINE: Duration = Duration::from_secs(8);
 /// How often durable offsets are committed. A crash repeats at most this much work.
 pub const COMMIT_INTERVAL: Duration = Duration::from_millis(250);
+/// How long changes are kept: who comes later reads the events.
+pub const CHANGES_KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Longest time that a revoked partition may take to drain.
 pub const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
 

@@ -54,6 +54,10 @@ pub enum Poison {
 }
 
 impl Poison {
+    /// Everything that [`Poison::class`] says.
+    pub const CLASSES: &[&str] =
+        &["NO_VALUE", "TOO_LARGE", "UNKNOWN_TYPE", "NO_JSON", "BAD_FIELDS", "KEY_MISMATCH", "STORE_REFUSED"];
+
     /// The class, for the header `dlq.error.class` and the label `reason`.
     #[must_use]
     pub fn class(&self) -> &'static str {
@@ -256,7 +260,9 @@ mod tests {
         let class = |change: fn(&mut LogRecord)| {
             let mut record = good.clone();
             change(&mut record);
-            decode(&record).expect_err("poison").class()
+            let class = decode(&record).expect_err("poison").class();
+            assert!(Poison::CLASSES.contains(&class), "{class}");
+            class
         };
         assert_eq!(class(|record| record.value = None), "NO_VALUE");
         assert_eq!(class(|record| record.value = Some(vec![b' '; limits::RECORD_BYTES + 1].into())), "TOO_LARGE");

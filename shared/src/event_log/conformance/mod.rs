@@ -52,6 +52,7 @@ const PROMISES: &[Promise] = &[
     ("a_refused_record_is_offered_again_before_any_other", subscribing::a_refused_record_is_offered_again),
     ("one_full_partition_does_not_hold_up_the_others", subscribing::one_full_partition_does_not_hold_up_the_others),
     ("what_is_durable_is_asked_for_and_alive_is_said_while_it_runs", subscribing::it_shows_that_it_is_alive),
+    ("the_lag_is_what_lies_behind_the_committed_offset", subscribing::the_lag_is_what_lies_behind_the_commit),
     ("a_stop_ends_a_run_whose_consumer_is_full", subscribing::a_stop_ends_a_run_whose_consumer_is_full),
 ];
 

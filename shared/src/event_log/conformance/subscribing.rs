@@ -147,3 +147,26 @@ pub(super) fn a_stop_ends_a_run_whose_consumer_is_full(bench: &Bench) {
     second.run(&bench.log, || taken = offsets_and_values(&second.wait_for_records(100)));
     assert_eq!(taken, expected(0..100, &positions), "what was refused is not lost");
 }
+
+pub(super) fn the_lag_is_what_lies_behind_the_commit(bench: &Bench) {
+    let expected = expected(0..300, &bench.append_numbered(0..300));
+    let count = |records: &Vec<(i64, bytes::Bytes)>| i64::try_from(records.len()).expect("fits");
+    let (half, consumer) = (i32::midpoint(bench.log.partitions, 1), Recorder::default());
+    let lags = |behind: &BTreeMap<i32, i64>| {
+        let told = |state: &State| behind.iter().all(|(partition, lag)| state.lag.get(partition) == Some(lag));
+        consumer.wait(&format!("the lags {behind:?}"), |state| told(state).then_some(()));
+    };
+    consumer.run(&bench.log, || {
+        consumer.wait_for_records(300);
+        let mut behind: BTreeMap<i32, i64> =
+            expected.iter().map(|(&partition, records)| (partition, count(records))).collect();
+        // They are taken, and not committed.
+        lags(&behind);
+        let ends = expected.iter().filter(|(partition, _)| **partition < half);
+        let ends = ends.map(|(&partition, records)| (partition, records.last().map_or(0, |(offset, _)| offset + 1)));
+        let durable: Vec<Position> = ends.map(|(partition, offset)| Position { partition, offset }).collect();
+        consumer.make_durable(&durable);
+        behind.extend(durable.iter().map(|position| (position.partition, 0)));
+        lags(&behind);
+    });
+}

@@ -8,10 +8,10 @@ use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
 use tokio::sync::Mutex;
 
 use super::delivery::{Batch, Deliveries, Delivery, refusal};
-use super::ends::Ends;
 use super::outage::Outage;
+use super::questions::Questions;
 use super::{ClientError, KafkaSettings, describe, record, topics};
-use crate::breaker::Breaker;
+use crate::breaker::{Breaker, CircuitState};
 use crate::event_log::murmur2::partition_of;
 use crate::event_log::{APPEND_DEADLINE, AppendError, Appended, EventAppender, NewRecord, Position, Topic};
 
@@ -34,7 +34,7 @@ struct Shared {
     settings: KafkaSettings,
     producer: RwLock<Arc<EventProducer>>,
     outage: Arc<Outage>,
-    ends: Arc<Ends>,
+    ends: Arc<Questions<(Topic, i32), i64>>,
     /// For questions that no record is part of.
     breaker: Breaker,
     checked: Mutex<Option<(Instant, Result<(), String>)>>,
@@ -50,6 +50,12 @@ impl KafkaAppender {
         let producer = RwLock::new(Arc::new(producer(&settings, &outage)?));
         let (ends, breaker, checked) = (Arc::default(), Breaker::default(), Mutex::default());
         Ok(Self { shared: Arc::new(Shared { settings, producer, outage, ends, breaker, checked }) })
+    }
+
+    /// Whether calls go through to the brokers, for the metric.
+    #[must_use]
+    pub fn circuit(&self) -> CircuitState {
+        if self.shared.outage.is_away(Instant::now()) { CircuitState::Open } else { self.shared.breaker.state() }
     }
 
     /// The producer, a new one when the last one could not go on.
@@ -153,12 +159,12 @@ impl EventAppender for KafkaAppender {
             let ends = shared.producer().client().fetch_watermarks(&name, partition, END_DEADLINE);
             ends.map(|(_, end)| end).map_err(|error| describe(&error))
         };
-        let end = self.shared.ends.of(topic, partition, ask).await;
+        let end = self.shared.ends.ask((topic, partition), ask).await;
         match end {
             Ok(_) => self.shared.breaker.succeeded(),
             Err(_) => self.shared.breaker.failed(Instant::now()),
         }
-        end.map(|offset| Position { partition, offset })
+        end.map(|offset| Position { partition, offset }).map_err(AppendError::Unavailable)
     }
 
     async fn check(&self) -> Result<(), AppendError> {

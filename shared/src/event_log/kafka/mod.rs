@@ -2,7 +2,8 @@
 //!
 //! - [`KafkaAppender`] hands records to librdkafka's queue and waits for one completion for each call.
 //! - [`KafkaSubscriber`] is a member of a consumer group on one thread of its own.
-//! - [`ensure_topics`] makes the topics; [`read_all`] and [`read_each`] read a topic without a group.
+//! - [`ensure_topics`] makes the topics; [`read_all`] and [`read_each`] read a topic without a group. The changes have a reader of their
+//!   own: [`crate::change_feed`].
 //!
 //! What is deliberately absent: `FutureProducer` (sleeps and reorders when its queue is full), `StreamConsumer` and split
 //! partition queues (they stall partitions and run the drain of a rebalance on a worker of the async runtime), auto commit (it
@@ -10,20 +11,22 @@
 
 mod appender;
 mod delivery;
-mod ends;
 mod membership;
 mod outage;
 mod pump;
+pub(crate) mod questions;
 mod reader;
-mod record;
+pub(crate) mod record;
 mod settings;
 mod subscriber;
 mod topics;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
+use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::KafkaError;
 
 pub use appender::KafkaAppender;
@@ -44,12 +47,27 @@ impl ClientError {
 }
 
 /// The text of an error, without the values of settings: one of them may be a password.
-fn describe(error: &KafkaError) -> String {
+pub(crate) fn describe(error: &KafkaError) -> String {
     match error {
         KafkaError::ClientConfig(_, _, setting, _) => format!("the setting {setting} is refused"),
         other => other.to_string(),
     }
 }
+
+/// Passes the lines of librdkafka on.
+pub(crate) struct Logged;
+
+impl ClientContext for Logged {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        log_line(level, facility, line);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        log_error(&error, reason);
+    }
+}
+
+impl ConsumerContext for Logged {}
 
 /// Passes a line of librdkafka on to our own log.
 fn log_line(level: RDKafkaLogLevel, facility: &str, line: &str) {

@@ -40,6 +40,13 @@ impl Outage {
         due
     }
 
+    /// Whether the brokers are away, as far as is known at `now`.
+    pub(super) fn is_away(&self, now: Instant) -> bool {
+        let mut state = self.state();
+        state.listen(now);
+        state.away
+    }
+
     /// A record was handed over.
     pub(super) fn sent(&self, now: Instant) {
         let mut state = self.state();

@@ -31,7 +31,7 @@ pub(super) fn headers(headers: &[Header]) -> Option<OwnedHeaders> {
 }
 
 /// A copy of a message: one piece of memory for its key, value and header values.
-pub(super) fn record(message: &BorrowedMessage<'_>) -> LogRecord {
+pub(crate) fn record(message: &BorrowedMessage<'_>) -> LogRecord {
     let headers = message.headers().map(header_parts).unwrap_or_default();
     let (key, value) = (message.key(), message.payload());
     let all = || [key, value].into_iter().chain(headers.iter().map(|(_, value)| *value)).flatten();

@@ -96,7 +96,7 @@ impl KafkaSettings {
     }
 
     /// What all clients are told.
-    pub(super) fn client(&self) -> ClientConfig {
+    pub(crate) fn client(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
         config
             .set("bootstrap.servers", &self.brokers)
@@ -136,7 +136,7 @@ impl KafkaSettings {
     }
 
     /// What every reader is told.
-    pub(super) fn reader(&self) -> ClientConfig {
+    pub(crate) fn reader(&self) -> ClientConfig {
         let mut config = self.client();
         config
             .set("enable.auto.commit", "false")

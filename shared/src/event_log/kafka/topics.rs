@@ -9,8 +9,8 @@ use rdkafka::{ClientConfig, ClientContext};
 use tokio::runtime::Handle;
 
 use super::settings::MESSAGE_BYTES;
-use super::{KafkaSettings, describe, log_error, log_line};
-use crate::event_log::Topic;
+use super::{KafkaSettings, Logged, describe};
+use crate::event_log::{CHANGES_KEPT, Topic};
 
 /// Longest time that one question to the brokers may take.
 const QUESTION_DEADLINE: Duration = Duration::from_secs(5);
@@ -18,8 +18,6 @@ const QUESTION_DEADLINE: Duration = Duration::from_secs(5);
 const VISIBLE_DEADLINE: Duration = Duration::from_secs(10);
 /// How often to look whether it has.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
-/// How long changes are kept: who comes later reads the events.
-const CHANGES_KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// Why the topics are not there as they must be.
 #[derive(Debug, thiserror::Error)]
@@ -46,19 +44,6 @@ pub enum TopicsError {
         /// Why.
         reason: String,
     },
-}
-
-/// Passes the lines of librdkafka on.
-struct Logged;
-
-impl ClientContext for Logged {
-    fn log(&self, level: rdkafka::config::RDKafkaLogLevel, facility: &str, line: &str) {
-        log_line(level, facility, line);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        log_error(&error, reason);
-    }
 }
 
 /// Makes those of the three topics that are not there, and makes sure that all of them have the partitions that the settings say.

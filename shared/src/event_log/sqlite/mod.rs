@@ -1,6 +1,7 @@
 //! The log in the embedded file: one partition, number 0, of each topic.
 //!
 //! An append is one job of the writer thread, so that all requests that wait share one fsync ([`crate::sqlite`]). Offsets have no gaps.
+//! Changes that are older than [`CHANGES_KEPT`] are deleted by the appends of newer ones.
 
 mod headers;
 mod subscriber;
@@ -12,9 +13,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use rusqlite::{Connection, Row};
+use rusqlite::{Connection, OptionalExtension, Row};
+use tokio::sync::watch;
 
-use super::{APPEND_DEADLINE, AppendError, Appended, EventAppender, LogRecord, NewRecord, Position, Topic};
+use super::{
+    APPEND_DEADLINE, AppendError, Appended, CHANGES_KEPT, EventAppender, LogRecord, NewRecord, Position, Topic,
+};
 use crate::clock::Clock;
 use crate::sqlite::{Database, DatabaseError, Reader};
 
@@ -22,6 +26,8 @@ pub use subscriber::SqliteSubscriber;
 
 /// The only partition.
 pub const PARTITION: i32 = 0;
+/// Most changes that one append deletes: more than it adds, so that what is too old goes away, and few enough that nobody waits for it.
+const FORGOTTEN_AT_ONCE: i64 = 2_000;
 
 /// The log of an embedded file. Clones are the same log.
 #[derive(Clone, Debug)]
@@ -29,6 +35,8 @@ pub struct SqliteLog {
     database: Arc<Database>,
     clock: Clock,
     news: Arc<News>,
+    /// One past the last change, for those who follow them.
+    changes: Arc<watch::Sender<i64>>,
 }
 
 /// How far the topic of events reaches, for the subscriber that waits for more.
@@ -63,10 +71,12 @@ impl SqliteLog {
     /// # Errors
     /// The database failed.
     pub fn open(database: Arc<Database>, clock: Clock) -> Result<Self, DatabaseError> {
-        let end = database
-            .read_blocking(Reader::Work, |connection| Ok::<_, DatabaseError>(end(connection, Topic::Events)?))?;
-        let log = Self { database, clock, news: Arc::default() };
-        log.news.tell(end);
+        let ends = |connection: &Connection| {
+            Ok::<_, DatabaseError>((end(connection, Topic::Events)?, end(connection, Topic::Changes)?))
+        };
+        let (events, changes) = database.read_blocking(Reader::Work, ends)?;
+        let log = Self { database, clock, news: Arc::default(), changes: Arc::new(watch::Sender::new(changes)) };
+        log.news.tell(events);
         Ok(log)
     }
 
@@ -78,19 +88,16 @@ impl SqliteLog {
 
     /// The records of `topic` from `from` on: at most `records`, and no more than about `bytes`, but at least one when there is one.
     fn read(&self, topic: Topic, from: i64, limit: ReadLimit) -> Result<Vec<LogRecord>, DatabaseError> {
-        self.database.read_blocking(Reader::Work, |connection| {
-            let mut statement = connection.prepare_cached(select(topic))?;
-            let mut rows = statement.query((from, limit.records))?;
-            let (mut records, mut bytes) = (Vec::new(), 0);
-            while bytes < limit.bytes
-                && let Some(row) = rows.next()?
-            {
-                let record = read_record(row)?;
-                bytes += record.size();
-                records.push(record);
-            }
-            Ok(records)
-        })
+        self.database.read_blocking(Reader::Work, |connection| Ok(records(connection, topic, from, limit)?))
+    }
+
+    pub(crate) fn database(&self) -> &Database {
+        &self.database
+    }
+
+    /// One past the last change, as it grows.
+    pub(crate) fn end_of_changes(&self) -> watch::Receiver<i64> {
+        self.changes.subscribe()
     }
 
     /// The offset that the subscriber begins with.
@@ -113,9 +120,9 @@ impl SqliteLog {
 
 /// How much to read at once.
 #[derive(Clone, Copy, Debug)]
-struct ReadLimit {
-    records: i64,
-    bytes: usize,
+pub(crate) struct ReadLimit {
+    pub(crate) records: i64,
+    pub(crate) bytes: usize,
 }
 
 #[async_trait]
@@ -125,11 +132,14 @@ impl EventAppender for SqliteLog {
             return Appended { positions: Vec::new(), refused: None };
         }
         let now = (self.clock)().as_millis();
-        let news = self.news.clone();
+        let (news, changes) = (self.news.clone(), self.changes.clone());
         let insert = move |connection: &Connection| insert(connection, topic, &records, now);
         let tell = move |positions: &Vec<Position>| {
-            if let (Topic::Events, Some(last)) = (topic, positions.last()) {
-                news.tell(last.offset + 1);
+            let Some(end) = positions.last().map(|last| last.offset + 1) else { return };
+            match topic {
+                Topic::Events => news.tell(end),
+                Topic::Changes => drop(changes.send_replace(end)), // told in order: by the one thread that writes
+                Topic::DeadLetters => {}
             }
         };
         let inserted = tokio::time::timeout(APPEND_DEADLINE, self.database.write_now(insert, tell)).await;
@@ -176,7 +186,48 @@ fn insert(
         statement.execute((offset, time, record.key.as_deref(), record.value.as_deref(), headers))?;
         positions.push(Position { partition: PARTITION, offset });
     }
+    if topic == Topic::Changes {
+        forget_old_changes(connection, first, now)?;
+    }
     Ok(positions)
+}
+
+/// Deletes some of the changes before `first` that are older than changes are kept. The newest one stays, because it says where the topic ends.
+fn forget_old_changes(connection: &Connection, first: i64, now: i64) -> rusqlite::Result<()> {
+    let too_old = now.saturating_sub(i64::try_from(CHANGES_KEPT.as_millis()).unwrap_or(i64::MAX));
+    let oldest = "SELECT offset, timestamp FROM log_changes ORDER BY offset LIMIT 1";
+    let row = |row: &Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?));
+    let oldest = connection.prepare_cached(oldest)?.query_row([], row).optional()?;
+    let Some((oldest, _)) = oldest.filter(|&(_, timestamp)| timestamp < too_old) else { return Ok(()) };
+    let delete = "DELETE FROM log_changes WHERE offset < ?1 AND timestamp < ?2";
+    let before = first.min(oldest + FORGOTTEN_AT_ONCE);
+    connection.prepare_cached(delete)?.execute((before, too_old)).map(drop)
+}
+
+/// The oldest offset that is there, or the end when nothing is; and the end.
+pub(crate) fn bounds(connection: &Connection, topic: Topic) -> rusqlite::Result<(i64, i64)> {
+    let (end, first) = (end(connection, topic)?, records(connection, topic, 0, ReadLimit { records: 1, bytes: 1 })?);
+    Ok((first.first().map_or(end, |record| record.position.offset), end))
+}
+
+/// The records of `topic` from `from` on, as far as `limit` allows.
+pub(crate) fn records(
+    connection: &Connection,
+    topic: Topic,
+    from: i64,
+    limit: ReadLimit,
+) -> rusqlite::Result<Vec<LogRecord>> {
+    let mut statement = connection.prepare_cached(select(topic))?;
+    let mut rows = statement.query((from, limit.records))?;
+    let (mut records, mut bytes) = (Vec::new(), 0);
+    while bytes < limit.bytes
+        && let Some(row) = rows.next()?
+    {
+        let record = read_record(row)?;
+        bytes += record.size();
+        records.push(record);
+    }
+    Ok(records)
 }
 
 /// One past the last record.

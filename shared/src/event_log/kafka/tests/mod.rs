@@ -6,5 +6,5 @@ mod group;
 mod killed;
 mod logged;
 mod pressure;
-mod topic;
+pub(crate) mod topic;
 mod topics;

@@ -12,13 +12,13 @@ use crate::event_log::{LogRecord, NewRecord, Topic};
 use crate::real_servers::{address, unique_name};
 
 /// Three topics that nobody else uses; they go with it.
-pub(super) struct TestTopic {
-    pub(super) settings: KafkaSettings,
+pub(crate) struct TestTopic {
+    pub(crate) settings: KafkaSettings,
 }
 
 impl TestTopic {
     /// Makes them on the broker of `KAFKA_BROKERS`. Outside of an async runtime's workers.
-    pub(super) fn make(partitions: i32) -> Self {
+    pub(crate) fn make(partitions: i32) -> Self {
         let settings = settings(&address("KAFKA_BROKERS", "a test").expect("was asked for before"), partitions);
         let made = Self { settings };
         block_on(ensure_topics(&made.settings)).expect("topics can be made");
@@ -27,14 +27,14 @@ impl TestTopic {
 }
 
 /// Settings with a topic and a group that nobody else uses.
-pub(super) fn settings(brokers: &str, partitions: i32) -> KafkaSettings {
+pub(crate) fn settings(brokers: &str, partitions: i32) -> KafkaSettings {
     let topic = format!("{}.events", unique_name("test"));
     let (brokers, group) = (brokers.to_owned(), format!("{topic}.group"));
     KafkaSettings { brokers, group, topic, partitions, replication_factor: 1, security: None }
 }
 
 /// Waits for a future on a runtime of its own.
-pub(super) fn block_on<T: Send>(future: impl Future<Output = T> + Send) -> T {
+pub(crate) fn block_on<T: Send>(future: impl Future<Output = T> + Send) -> T {
     let run = || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(future)
@@ -56,7 +56,7 @@ impl Drop for TestTopic {
 }
 
 /// Appends the numbers of `range`, each under one of 23 keys; gives offsets and values of each partition.
-pub(super) fn append_numbered(log: &LogUnderTest, range: std::ops::Range<usize>) -> BTreeMap<i32, Vec<(i64, Bytes)>> {
+pub(crate) fn append_numbered(log: &LogUnderTest, range: std::ops::Range<usize>) -> BTreeMap<i32, Vec<(i64, Bytes)>> {
     let record = |n: usize| NewRecord {
         key: Some(format!("99M-KEY{:02}", n % 23).into()),
         partition: None,
@@ -77,7 +77,7 @@ pub(super) fn append_numbered(log: &LogUnderTest, range: std::ops::Range<usize>)
 }
 
 /// Appends more of them, and notes them behind what is `expected`.
-pub(super) fn append_more(
+pub(crate) fn append_more(
     log: &LogUnderTest,
     range: std::ops::Range<usize>,
     expected: &mut BTreeMap<i32, Vec<(i64, Bytes)>>,
@@ -88,7 +88,7 @@ pub(super) fn append_more(
 }
 
 /// Offsets and values of each partition, in the order in which they came; panics unless the offsets grow.
-pub(super) fn values_by_partition(records: &[LogRecord]) -> BTreeMap<i32, Vec<(i64, Bytes)>> {
+pub(crate) fn values_by_partition(records: &[LogRecord]) -> BTreeMap<i32, Vec<(i64, Bytes)>> {
     let mut partitions: BTreeMap<i32, Vec<(i64, Bytes)>> = BTreeMap::new();
     for record in records {
         let before = partitions.entry(record.position.partition).or_default();

@@ -1,52 +1,60 @@
-//! Asks the brokers where partitions end, for many callers at a time.
+//! Asks the brokers where partitions begin and end, for many callers at a time.
 //!
 //! Whoever asks must learn of every record that was acknowledged before the question. So nothing is remembered, and a question that
 //! is already on its way serves nobody who comes later; all who come meanwhile share the next one.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
-use crate::event_log::{AppendError, Topic};
+type Waiting<A> = Vec<oneshot::Sender<Result<A, String>>>;
 
-type Answer = Result<i64, String>;
-type Waiting = Vec<oneshot::Sender<Answer>>;
-
-/// The questions that are on their way, and who waits for the next ones.
-#[derive(Default)]
-pub(super) struct Ends {
-    waiting: Mutex<HashMap<(Topic, i32), Waiting>>,
+/// The questions that are on their way, by what they are about, and who waits for the next ones.
+pub(crate) struct Questions<K, A> {
+    waiting: Mutex<HashMap<K, Waiting<A>>>,
 }
 
-impl Ends {
-    /// The end of a partition, by `ask`, which blocks: at most one question is on its way for each partition.
-    pub(super) async fn of(
+impl<K, A> Default for Questions<K, A> {
+    fn default() -> Self {
+        Self { waiting: Mutex::default() }
+    }
+}
+
+impl<K, A> Questions<K, A>
+where
+    K: Copy + Eq + Hash + Send + 'static,
+    A: Clone + Send + 'static,
+{
+    /// The answer of `ask`, which blocks: at most one question about the same thing is on its way.
+    ///
+    /// # Errors
+    /// What `ask` failed with.
+    pub(crate) async fn ask(
         self: &Arc<Self>,
-        topic: Topic,
-        partition: i32,
-        ask: impl Fn() -> Answer + Send + 'static,
-    ) -> Result<i64, AppendError> {
+        about: K,
+        ask: impl Fn() -> Result<A, String> + Send + 'static,
+    ) -> Result<A, String> {
         let (sender, answer) = oneshot::channel();
-        if self.joins((topic, partition), sender) {
-            let ends = Arc::clone(self);
-            tokio::task::spawn_blocking(move || ends.serve((topic, partition), ask));
+        if self.joins(about, sender) {
+            let questions = Arc::clone(self);
+            tokio::task::spawn_blocking(move || questions.serve(about, ask));
         }
-        let nobody = || AppendError::Unavailable("nobody answered where the partition ends".to_owned());
-        answer.await.map_err(|_| nobody())?.map_err(AppendError::Unavailable)
+        answer.await.unwrap_or_else(|_| Err("nobody answered".to_owned()))
     }
 
     /// Whether the caller is the first and must see to it that questions are asked.
-    fn joins(&self, partition: (Topic, i32), sender: oneshot::Sender<Answer>) -> bool {
+    fn joins(&self, about: K, sender: oneshot::Sender<Result<A, String>>) -> bool {
         let mut waiting = self.waiting();
-        let first = !waiting.contains_key(&partition);
-        waiting.entry(partition).or_default().push(sender);
+        let first = !waiting.contains_key(&about);
+        waiting.entry(about).or_default().push(sender);
         first
     }
 
     /// Asks until nobody waits any more.
-    fn serve(&self, partition: (Topic, i32), ask: impl Fn() -> Answer) {
-        while let Some(senders) = self.next(partition) {
+    fn serve(&self, about: K, ask: impl Fn() -> Result<A, String>) {
+        while let Some(senders) = self.next(about) {
             let answer = ask();
             for sender in senders {
                 // A caller that went away needs no answer.
@@ -55,17 +63,17 @@ impl Ends {
         }
     }
 
-    fn next(&self, partition: (Topic, i32)) -> Option<Waiting> {
+    fn next(&self, about: K) -> Option<Waiting<A>> {
         let mut waiting = self.waiting();
-        let senders = std::mem::take(waiting.get_mut(&partition)?);
+        let senders = std::mem::take(waiting.get_mut(&about)?);
         if senders.is_empty() {
-            waiting.remove(&partition);
+            waiting.remove(&about);
             return None;
         }
         Some(senders)
     }
 
-    fn waiting(&self) -> MutexGuard<'_, HashMap<(Topic, i32), Waiting>> {
+    fn waiting(&self) -> MutexGuard<'_, HashMap<K, Waiting<A>>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -79,7 +87,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_asks_while_a_question_is_on_its_way_gets_the_answer_to_a_later_one() {
-        let (ends, asked) = (Arc::new(Ends::default()), Arc::new(AtomicI64::new(0)));
+        let (questions, asked) = (Arc::new(Questions::default()), Arc::new(AtomicI64::new(0)));
         let (begun, begins) = mpsc::channel();
         let (go_on, going_on) = mpsc::channel();
         let count = Arc::clone(&asked);
@@ -90,8 +98,8 @@ mod tests {
             Ok(number)
         };
         let first = tokio::spawn({
-            let ends = Arc::clone(&ends);
-            async move { ends.of(Topic::Events, 0, ask).await }
+            let questions = Arc::clone(&questions);
+            async move { questions.ask(0, ask).await }
         });
         let begins =
             tokio::task::spawn_blocking(move || begins.recv().map(|()| begins)).await.expect("runs").expect("begins");
@@ -99,12 +107,12 @@ mod tests {
         let later: Vec<_> = (0..100)
             .map(|_| {
                 tokio::spawn({
-                    let ends = Arc::clone(&ends);
-                    async move { ends.of(Topic::Events, 0, never).await }
+                    let questions = Arc::clone(&questions);
+                    async move { questions.ask(0, never).await }
                 })
             })
             .collect();
-        while ends.waiting().get(&(Topic::Events, 0)).map_or(0, Vec::len) < 100 {
+        while questions.waiting().get(&0).map_or(0, Vec::len) < 100 {
             tokio::task::yield_now().await;
         }
         go_on.send(()).expect("is asking");

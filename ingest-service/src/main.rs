@@ -77,13 +77,13 @@ async fn run() -> Result<(), Box<dyn Error>> {
     tracing::info!(address = %listener.local_addr()?, "listening");
 
     let registry = MetricRegistry::default();
-    registry.build_info(SERVICE)?;
-    servers.watch_circuit(&registry, stop.clone())?;
+    let log = KafkaAppender::new(servers.kafka.clone())?;
+    servers.watch_circuits(&registry, &log, stop.clone())?;
     let users = Arc::new(MongoUsers::new(&servers.mongo));
     let unmapped = UnmappedTally::start(Arc::new(MongoUnmappedCodes::new(&servers.mongo)));
     reload_on_hangup(&config.carriers, clock::system, stop.clone())?;
     let ports = Ports {
-        log: Arc::new(KafkaAppender::new(servers.kafka.clone())?),
+        log: Arc::new(log),
         store: Arc::new(MongoReader::new(&servers.mongo)),
         window: Arc::new(RedisWindow::new(&servers.redis, servers.dedup_ttl)),
         applied: Arc::new(RedisWatcher::start(&servers.redis, &servers.kafka.topic)),

@@ -125,6 +125,12 @@ impl Presented {
     }
 }
 
+/// 1 ms to about a minute in steps of two: most requests take milliseconds, one that waits for an outcome half a minute, and none longer than the
+/// deadline of an answer.
+fn request_seconds() -> Vec<f64> {
+    (0..17).map(|step| 0.001 * f64::from(1 << step)).collect()
+}
+
 /// The edge's metrics.
 pub(crate) struct Metrics {
     registry: MetricRegistry,
@@ -154,10 +160,11 @@ impl Metrics {
                 "Requests that were answered",
                 &["method", "url", "code"],
             )?,
-            durations: registry.seconds(
+            durations: registry.seconds_within(
                 "shipping_http_request_duration_seconds",
-                "From the head of a request to its answer",
+                "From the head of a request to the head of its answer",
                 &["method", "url"],
+                &request_seconds(),
             )?,
             dedup: registry.counter(
                 "shipping_events_dedup_total",

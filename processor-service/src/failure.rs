@@ -32,6 +32,10 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
+    /// Everything that [`Failure::reason`] says.
+    pub(crate) const REASONS: &[&str] =
+        &["store_unavailable", "store_refused", "store_corrupt", "log_unavailable", "log_queue_full", "log_refused"];
+
     /// The label of `shipping_events_errors_total`.
     pub(crate) fn reason(&self) -> &'static str {
         match self {

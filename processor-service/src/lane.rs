@@ -2,6 +2,7 @@
 //! again for ever, and holds up this lane only.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use shared::clock::Clock;
 use shared::event_log::{AppendError, NewRecord, Topic};
@@ -16,6 +17,13 @@ use crate::dead_letter::{Attempts, dead_letter, without_value};
 use crate::failure::Failure;
 use crate::metrics::Metrics;
 use crate::partition::{Decision, Work};
+
+/// When a batch became durable, and how long that took from its decision on.
+#[derive(Clone, Copy)]
+struct Durable {
+    at: Timestamp,
+    took: Duration,
+}
 
 pub(crate) struct Lane {
     queue: Arc<LaneQueue>,
@@ -58,10 +66,9 @@ impl Lane {
         let mut attempts = Attempts { count: 1, first_failed_at: (self.clock)() };
         loop {
             self.queue.beat();
-            let started = std::time::Instant::now();
             match self.attempt(&mut work, attempts).await {
-                Ok(Some(decision)) => {
-                    self.count(&work, &decision, started);
+                Ok(Some((decision, durable))) => {
+                    self.count(&work, &decision, durable);
                     decision.remember_states(&mut self.cache, batch);
                     return;
                 }
@@ -76,18 +83,24 @@ impl Lane {
         }
     }
 
-    async fn attempt(&mut self, work: &mut Work<'_>, attempts: Attempts) -> Result<Option<Decision>, Failure> {
+    async fn attempt(
+        &mut self,
+        work: &mut Work<'_>,
+        attempts: Attempts,
+    ) -> Result<Option<(Decision, Durable)>, Failure> {
+        let started = Instant::now();
         let decision = work.decide(&self.ports, &mut self.cache).await?;
         if !work.write(&self.ports, &decision).await? {
             return Ok(None);
         }
+        let durable = Durable { at: (self.clock)(), took: started.elapsed() };
         self.bury(work, &decision, attempts).await?;
         let changes = decision.changes(&self.ports).await?;
         if !changes.is_empty() {
             self.ports.log.append(Topic::Changes, changes).await.all()?;
         }
         self.tell(&decision, work.batch).await;
-        Ok(Some(decision))
+        Ok(Some((decision, durable)))
     }
 
     /// Writes the dead letters and waits until they are acknowledged.
@@ -140,14 +153,15 @@ impl Lane {
         tokio::time::sleep(pause).await;
     }
 
-    fn count(&self, work: &Work<'_>, decision: &Decision, started: std::time::Instant) {
-        let now = (self.clock)();
-        let visible = |broker: i64| {
-            let age = now.as_millis().saturating_sub(Timestamp::from_millis(broker).as_millis());
-            std::time::Duration::from_millis(u64::try_from(age).unwrap_or(0))
+    fn count(&self, work: &Work<'_>, decision: &Decision, durable: Durable) {
+        let age = |accepted: i64| {
+            let millis = durable.at.as_millis().saturating_sub(accepted);
+            Duration::from_millis(u64::try_from(millis).unwrap_or(0)) // the clocks of two machines differ a little
         };
-        let ages = work.batch.records.iter().map(|record| visible(record.timestamp));
-        self.metrics.batch(decision, ages, started.elapsed());
+        // Poison is never shown, and a record without a time says nothing of its age.
+        let shown = work.items.iter().zip(&work.batch.records).filter(|(item, _)| item.content.is_ok());
+        let ages = shown.map(|(_, record)| record.timestamp).filter(|&accepted| accepted > 0).map(age);
+        self.metrics.batch(decision, ages, durable.took);
         for (index, cause) in &decision.dead {
             let position = work.items[*index].position;
             self.metrics.dead_letter(cause.class);

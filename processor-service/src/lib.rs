@@ -66,6 +66,7 @@ impl Processor {
     /// # Errors
     /// `registry` has another metric under one of our names.
     pub fn new(config: Config, ports: Ports, clock: Clock, registry: &MetricRegistry) -> Result<Self, MetricError> {
+        registry.build_info("processor-service")?;
         let metrics = Arc::new(Metrics::new(registry)?);
         let lanes = Arc::new(Lanes::new(config.lanes, metrics.clone()));
         Ok(Self { config, ports, clock, metrics, lanes })

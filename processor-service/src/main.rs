@@ -46,11 +46,11 @@ async fn run() -> Result<(), Box<dyn Error>> {
     tracing::info!(address = %listener.local_addr()?, "listening");
 
     let registry = MetricRegistry::default();
-    registry.build_info(SERVICE)?;
-    servers.watch_circuit(&registry, stop.clone())?;
+    let log = KafkaAppender::new(servers.kafka.clone())?;
+    servers.watch_circuits(&registry, &log, stop.clone())?;
     let ports = Ports {
         store: Arc::new(MongoStore::new(&servers.mongo)),
-        log: Arc::new(KafkaAppender::new(servers.kafka.clone())?),
+        log: Arc::new(log),
         window: Arc::new(RedisWindow::new(&servers.redis, servers.dedup_ttl)),
         announcer: Arc::new(RedisAnnouncer::new(&servers.redis, &servers.kafka.topic)),
     };

@@ -4,16 +4,23 @@ use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use prometheus::{Histogram, HistogramVec, IntCounterVec, IntGaugeVec};
+use prometheus::{Histogram, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec};
 use shared::metrics::{MetricError, MetricRegistry};
 use shared::shipment::Outcome;
+use shared::shipment::record::Poison;
 
+use crate::dead_letter;
+use crate::failure::Failure;
 use crate::partition::Decision;
 
 /// So many sources have a label of their own; further ones are `other` (contract section 8).
 const SOURCES: usize = 100;
 /// The label of all other sources.
 const OTHER: &str = "other";
+
+/// From the acceptance of an event until it can be read: milliseconds on a good day, minutes behind an outage or a backlog.
+const END_TO_END_SECONDS: &[f64] =
+    &[0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0];
 
 /// The metrics of one processor.
 pub struct Metrics {
@@ -37,7 +44,7 @@ impl Metrics {
     pub fn new(registry: &MetricRegistry) -> Result<Self, MetricError> {
         let counter = |name, help, labels| registry.counter(name, help, labels);
         let gauge = |name, help, labels| registry.gauge(name, help, labels);
-        Ok(Self {
+        let metrics = Self {
             processed: counter(
                 "shipping_events_processed_total",
                 "Events that were applied or recorded, by the status or kind that they claim and their source",
@@ -59,15 +66,41 @@ impl Metrics {
                 "From the decision of an event's batch until it was durable, by the status or kind that the event claims",
                 &["status"],
             )?,
-            end_to_end: registry.plain_seconds(
-                "shipping_event_end_to_end_seconds",
-                "From the acceptance of an event by the log until a query shows what became of it",
+            end_to_end: registry
+                .seconds_within(
+                    "shipping_event_end_to_end_seconds",
+                    "From the time that an event's record bears in the log until what became of it was durable and could be read",
+                    &[],
+                    END_TO_END_SECONDS,
+                )?
+                .with_label_values::<&str>(&[]),
+            lag: gauge(
+                "shipping_consumer_lag",
+                "Records of a partition behind the offset that the group has committed, told by the partition's owner",
+                &["partition"],
             )?,
-            lag: gauge("shipping_consumer_lag", "Records of a partition that are not committed yet", &["partition"])?,
             dead_letters: counter("shipping_dead_letters_total", "Records moved to the dead letters", &["reason"])?,
             outcomes: counter("shipping_outcomes_total", "Events by what became of them", &["outcome"])?,
             sources: Mutex::default(),
-        })
+        };
+        metrics.begin_at_zero();
+        Ok(metrics)
+    }
+
+    /// What can be known beforehand is there from the beginning, so that a rate over the first one is right.
+    fn begin_at_zero(&self) {
+        for outcome in Outcome::ALL {
+            self.outcomes.with_label_values(&[outcome.as_str()]).inc_by(0);
+        }
+        for result in ["new", "duplicate", "conflict"] {
+            self.dedup.with_label_values(&[result]).inc_by(0);
+        }
+        for reason in Failure::REASONS.iter().chain(Self::DONE_WITHOUT) {
+            self.errors.with_label_values(&[reason]).inc_by(0);
+        }
+        for class in Poison::CLASSES.iter().chain([&dead_letter::KEY_CONFLICT]) {
+            self.dead_letters.with_label_values(&[class]).inc_by(0);
+        }
     }
 
     /// A batch is durable.
@@ -89,11 +122,17 @@ impl Metrics {
         let duplicates = decision.duplicates as u64;
         let conflicts = decision.rows.iter().filter(|row| row.outcome == Outcome::Conflict).count() as u64;
         let new = decision.rows.len() as u64 - conflicts;
+        // A conflict has an outcome of its own; any other dead letter is what became of its record.
+        let dead = decision.dead.iter().filter(|(_, cause)| cause.class != dead_letter::KEY_CONFLICT).count() as u64;
         self.outcomes.with_label_values(&[Outcome::Duplicate.as_str()]).inc_by(duplicates);
+        self.outcomes.with_label_values(&[Outcome::DeadLettered.as_str()]).inc_by(dead);
         for (result, count) in [("new", new), ("duplicate", duplicates), ("conflict", conflicts)] {
             self.dedup.with_label_values(&[result]).inc_by(count);
         }
     }
+
+    /// Failures that nobody depends on, by their label.
+    const DONE_WITHOUT: &[&str] = &["dedup_window_unavailable", "announce_failed"];
 
     pub(crate) fn error(&self, reason: &str) {
         self.errors.with_label_values(&[reason]).inc();
@@ -103,9 +142,9 @@ impl Metrics {
         self.dead_letters.with_label_values(&[class]).inc();
     }
 
-    pub(crate) fn queue_depth(&self, lane: usize, records: usize) {
-        let records = i64::try_from(records).unwrap_or(i64::MAX);
-        self.queue_depth.with_label_values(&[&lane.to_string()]).set(records);
+    /// The gauge of a lane: how many records wait for it.
+    pub(crate) fn queue_depth(&self, lane: usize) -> IntGauge {
+        self.queue_depth.with_label_values(&[&lane.to_string()])
     }
 
     pub(crate) fn lag(&self, partition: i32, records: i64) {

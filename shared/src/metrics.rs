@@ -63,13 +63,28 @@ impl MetricRegistry {
         Ok(gauge)
     }
 
-    /// A histogram of seconds with labels: 1 ms to about 16 s in steps of two, since requests take milliseconds and failovers seconds.
+    /// A histogram of seconds with labels: 1 ms to about 16 s in steps of two.
     ///
     /// # Errors
     /// The name is taken by a metric of another kind or with other labels.
     pub fn seconds(&self, name: &str, help: &str, labels: &[&str]) -> Result<HistogramVec, MetricError> {
+        let buckets = exponential_buckets(0.001, 2.0, 15).map_err(|error| MetricError::new(name, error))?;
+        self.seconds_within(name, help, labels, &buckets)
+    }
+
+    /// A histogram of seconds with labels and with buckets that make sense for its range.
+    ///
+    /// # Errors
+    /// The name is taken by a metric of another kind or with other labels.
+    pub fn seconds_within(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+        buckets: &[f64],
+    ) -> Result<HistogramVec, MetricError> {
         let metric = self.metric(name, || {
-            let options = HistogramOpts::new(name, help).buckets(exponential_buckets(0.001, 2.0, 15)?);
+            let options = HistogramOpts::new(name, help).buckets(buckets.to_vec());
             Ok(Metric::Histogram(HistogramVec::new(options, labels)?))
         })?;
         let Metric::Histogram(histogram) = metric else { return Err(MetricError::new(name, "is no histogram")) };

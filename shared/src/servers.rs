@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::event_log::kafka::{KafkaSettings, TopicsError, ensure_topics};
+use crate::event_log::kafka::{KafkaAppender, KafkaSettings, TopicsError, ensure_topics};
 use crate::idempotency::mongo::MongoKeys;
 use crate::metrics::{MetricError, MetricRegistry};
 use crate::mongo::MongoConnection;
@@ -92,18 +92,27 @@ impl Servers {
         MongoKeys::new(&self.mongo).ensure_schema().await
     }
 
-    /// Keeps `shipping_circuit_state` of Redis up to date, until `stop` is cancelled.
+    /// Keeps `shipping_circuit_state` of Kafka and Redis up to date, until `stop` is cancelled. MongoDB has no circuit: nobody can do without it.
     ///
     /// # Errors
     /// The name of the metric is taken.
-    pub fn watch_circuit(&self, registry: &MetricRegistry, stop: CancellationToken) -> Result<(), MetricError> {
-        registry.circuit("redis", self.redis.circuit())?;
-        let (redis, registry) = (self.redis.clone(), registry.clone());
+    pub fn watch_circuits(
+        &self,
+        registry: &MetricRegistry,
+        log: &KafkaAppender,
+        stop: CancellationToken,
+    ) -> Result<(), MetricError> {
+        let (redis, log, registry) = (self.redis.clone(), log.clone(), registry.clone());
+        let show = move || {
+            registry.circuit("kafka", log.circuit())?;
+            registry.circuit("redis", redis.circuit())
+        };
+        show()?;
         let watch = async move {
             let mut ticks = tokio::time::interval(CIRCUIT_INTERVAL);
             loop {
                 ticks.tick().await;
-                if let Err(error) = registry.circuit("redis", redis.circuit()) {
+                if let Err(error) = show() {
                     tracing::error!(%error, "the state of a circuit is not shown any more");
                     return;
                 }

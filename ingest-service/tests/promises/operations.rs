@@ -93,3 +93,53 @@ async fn two_edges_in_one_process_count_for_themselves() {
     assert!(one.registry.text().expect("encodes").contains(line));
     assert!(!other.registry.text().expect("encodes").contains(line));
 }
+
+#[tokio::test]
+async fn a_scrape_asks_nobody_and_every_metric_says_what_it_is() {
+    let world = World::new().await;
+    world.post(DRIVER, "/events", &report("99M-AAAAAA", "picked_up", 0)).await;
+    world.store.set_away(true);
+    world.log.set_away(true);
+    let answer = open(&world, "/metrics").await;
+    assert_eq!(answer.status, StatusCode::OK);
+    assert!(answer.header("content-type").is_some_and(|value| value.starts_with("text/plain")));
+    let types = answer.text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
+    for name in types {
+        let help = answer.text.lines().find_map(|line| line.strip_prefix(&format!("# HELP {name} ")));
+        assert!(help.is_some_and(|help| help.len() > 15), "{name}: {help:?}");
+        assert!(name.starts_with("shipping_"), "{name}");
+    }
+    // The longest answer, to `Prefer: wait=30` after a slow append, has a bucket.
+    let bucket = |le: &str| {
+        format!("shipping_http_request_duration_seconds_bucket{{method=\"POST\",url=\"/events\",le=\"{le}\"}}")
+    };
+    for le in ["0.001", "1.024", "32.768", "65.536"] {
+        assert!(answer.text.contains(&bucket(le)), "{le} in {}", answer.text);
+    }
+}
+
+#[tokio::test]
+async fn ten_thousand_sources_do_not_grow_what_the_edge_shows() {
+    let world = World::new().await;
+    let sources = async |range: std::ops::Range<u32>| {
+        let events: Vec<_> = range
+            .map(|n| {
+                let mut event = report("99M-AAAAAA", "picked_up", 0);
+                event["source"] = json!(format!("source_{n}"));
+                event
+            })
+            .collect();
+        let answer = world.post(DRIVER, "/events/batch", &json!(events)).await;
+        assert_eq!(answer.json()["queued"], events.len(), "{}", answer.text);
+    };
+    sources(0..20).await;
+    let before = open(&world, "/metrics").await.text.lines().count();
+    for batch in 1..500 {
+        sources(batch * 20..batch * 20 + 20).await;
+    }
+    let text = open(&world, "/metrics").await.text;
+    // Those of the first scrape itself.
+    let scrape = text.lines().filter(|line| line.contains("/metrics")).count();
+    assert_eq!(text.lines().count() - scrape, before, "{text}");
+    assert!(!text.contains("source_"));
+}

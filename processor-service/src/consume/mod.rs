@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use prometheus::IntGauge;
 use shared::event_log::{DRAIN_DEADLINE, LogRecord, Offer, PartitionConsumer, Position};
 use tokio::sync::Notify;
 
@@ -47,7 +48,8 @@ pub struct LaneQueue {
     inner: Mutex<Inner>,
     arrived: Notify,
     changed: Condvar,
-    metrics: Arc<Metrics>,
+    /// How many records wait, for the metric.
+    depth: IntGauge,
 }
 
 #[derive(Default)]
@@ -93,7 +95,7 @@ impl Lanes {
     /// `count` empty queues.
     #[must_use]
     pub fn new(count: usize, metrics: Arc<Metrics>) -> Self {
-        let queue = |index| Arc::new(LaneQueue::new(index, metrics.clone()));
+        let queue = |index| Arc::new(LaneQueue::new(index, metrics.queue_depth(index)));
         let queues = (0..count.max(1)).map(queue).collect();
         Self { queues, metrics, started: Instant::now(), heard: AtomicU64::new(0) }
     }
@@ -194,9 +196,14 @@ impl Inner {
 }
 
 impl LaneQueue {
-    fn new(index: usize, metrics: Arc<Metrics>) -> Self {
+    fn new(index: usize, depth: IntGauge) -> Self {
         let inner = Mutex::default();
-        Self { index, inner, arrived: Notify::new(), changed: Condvar::new(), metrics }
+        Self { index, inner, arrived: Notify::new(), changed: Condvar::new(), depth }
+    }
+
+    /// Shows how many records wait.
+    fn show_depth(&self, inner: &Inner) {
+        self.depth.set(i64::try_from(inner.waiting.len()).unwrap_or(i64::MAX));
     }
 
     /// Which lane it is.
@@ -218,6 +225,7 @@ impl LaneQueue {
         }
         inner.bytes += record.size();
         inner.waiting.push_back(record);
+        self.show_depth(&inner);
         // A lane that lingers is woken by its timer, or when the batch has stopped being small.
         if inner.waiting.len() == 1 || inner.waiting.len() == SMALL_BATCH {
             self.arrived.notify_one();
@@ -229,6 +237,7 @@ impl LaneQueue {
         let mut inner = self.inner();
         inner.waiting.retain(|record| !partitions.contains(&record.position.partition));
         inner.bytes = inner.waiting.iter().map(LogRecord::size).sum();
+        self.show_depth(&inner);
         self.changed.notify_all();
     }
 
@@ -291,7 +300,7 @@ impl LaneQueue {
         }
         inner.bytes -= bytes.min(inner.bytes);
         inner.beat = Some(Instant::now());
-        self.metrics.queue_depth(self.index, inner.waiting.len());
+        self.show_depth(&inner);
         self.changed.notify_all();
         (!batch.records.is_empty()).then_some(batch)
     }

@@ -1,4 +1,5 @@
-//! The header `Accept` (RFC 9110, section 12.5.1): a caller who does not take JSON is told so before anything is done for him.
+//! The header `Accept` (RFC 9110, section 12.5.1): a caller who does not take what a route answers is told so before anything is done for
+//! him.
 
 use axum::extract::Request;
 use axum::http::{HeaderMap, header};
@@ -12,24 +13,36 @@ use crate::error::{Code, Problem};
 /// # Errors
 /// 406: the caller does not take JSON.
 pub(crate) async fn json(request: Request, next: Next) -> Result<Response, Problem> {
-    if takes_json(request.headers()) {
+    if takes(request.headers(), "application", "json") {
         return Ok(next.run(request).await);
     }
     let detail = "The answer is application/json, which the header Accept leaves out";
     Err(Problem::new(Code::NotAcceptable, detail))
 }
 
-/// Whether JSON is among what the caller takes. The most specific range decides, as the RFC says; a caller who only names the type of our
+/// Lets a request through to a route that answers with a stream of events.
+///
+/// # Errors
+/// 406: the caller does not take one.
+pub(crate) async fn events(request: Request, next: Next) -> Result<Response, Problem> {
+    if takes(request.headers(), "text", "event-stream") {
+        return Ok(next.run(request).await);
+    }
+    let detail = "The answer is text/event-stream, which the header Accept leaves out";
+    Err(Problem::new(Code::NotAcceptable, detail))
+}
+
+/// Whether a type is among what the caller takes. The most specific range decides, as the RFC says; a caller who only names the type of our
 /// errors takes our other JSON too. No header, or one that cannot be understood, leaves the choice to us.
-fn takes_json(headers: &HeaderMap) -> bool {
+fn takes(headers: &HeaderMap, kind: &str, subtype: &str) -> bool {
     let lines = headers.get_all(header::ACCEPT).iter().filter_map(|line| line.to_str().ok());
     let (mut understood, mut best) = (false, None);
     for range in lines.flat_map(|line| line.split(',')).filter_map(Range::read) {
         understood = true;
         let precision = match (range.kind.as_str(), range.subtype.as_str()) {
-            ("application", "problem+json") if range.wanted => return true,
-            ("application", "json") => 3,
-            ("application", "*") => 2,
+            ("application", "problem+json") if range.wanted && subtype == "json" => return true,
+            (named, of) if named == kind && of == subtype => 3,
+            (named, "*") if named == kind => 2,
             ("*", "*") => 1,
             _ => continue,
         };
@@ -69,12 +82,31 @@ mod tests {
 
     use super::*;
 
-    fn takes(lines: &[&[u8]]) -> bool {
+    fn headers(lines: &[&[u8]]) -> HeaderMap {
         let mut headers = HeaderMap::new();
         for line in lines {
             headers.append(header::ACCEPT, HeaderValue::from_bytes(line).expect("a header value"));
         }
-        takes_json(&headers)
+        headers
+    }
+
+    fn takes_json(lines: &[&[u8]]) -> bool {
+        takes(&headers(lines), "application", "json")
+    }
+
+    #[test]
+    fn a_stream_is_taken_by_its_own_name_its_kind_and_by_everything() {
+        let takes_events = |lines: &[&[u8]]| takes(&headers(lines), "text", "event-stream");
+        let taken: [&[&[u8]]; 5] =
+            [&[], &[b"text/event-stream"], &[b"text/*"], &[b"*/*"], &[b"*/*;q=0, text/event-stream"]];
+        for lines in taken {
+            assert!(takes_events(lines), "{lines:?}");
+        }
+        let left_out: [&[&[u8]]; 4] =
+            [&[b"application/json"], &[b"application/problem+json"], &[b"text/html"], &[b"text/event-stream;q=0, */*"]];
+        for lines in left_out {
+            assert!(!takes_events(lines), "{lines:?}");
+        }
     }
 
     #[test]
@@ -98,7 +130,7 @@ mod tests {
             &[b"\xff"],
         ];
         for lines in lines {
-            assert!(takes(lines), "{lines:?}");
+            assert!(takes_json(lines), "{lines:?}");
         }
     }
 
@@ -115,7 +147,7 @@ mod tests {
             &[b"application/x-ndjson", b"application/vnd.api+json"],
         ];
         for lines in lines {
-            assert!(!takes(lines), "{lines:?}");
+            assert!(!takes_json(lines), "{lines:?}");
         }
     }
 }

@@ -43,6 +43,9 @@ pub(crate) enum Code {
     /// Somebody else changed the user at the same time.
     UserChanged,
     TooManyRequests,
+    TooManyStreams,
+    /// What a cursor goes on from is not kept any more.
+    CursorExpired,
     /// An event was judged and not applied; the word is the reason.
     Outcome(RejectReason),
     PayloadTooLarge,
@@ -83,6 +86,8 @@ impl Code {
             Self::LastAdmin => (StatusCode::CONFLICT, "LAST_ADMIN", "One admin must remain"),
             Self::UserChanged => (StatusCode::CONFLICT, "USER_CHANGED", "The user was changed at the same time"),
             Self::TooManyRequests => (StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_REQUESTS", "Too many requests"),
+            Self::TooManyStreams => (StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_STREAMS", "Too many streams are open"),
+            Self::CursorExpired => (StatusCode::GONE, "CURSOR_EXPIRED", "The cursor is not valid any more"),
             Self::Outcome(reason) => (StatusCode::CONFLICT, reason.as_str(), "The event was not applied"),
             Self::PayloadTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE", "The body is too large"),
             Self::UnsupportedMediaType => {
@@ -121,6 +126,7 @@ struct Parts {
     detail: Cow<'static, str>,
     errors: Vec<FieldError>,
     outcome: Option<JudgedEvent>,
+    next_cursor: Option<String>,
     challenge: Option<&'static str>,
     retry_after: Option<Duration>,
     cause: Option<String>,
@@ -138,10 +144,11 @@ pub(crate) struct JudgedEvent {
 
 impl Problem {
     pub(crate) fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
-        let passes = matches!(code, Code::ServiceUnavailable | Code::IdempotencyKeyInUse);
+        let passes = matches!(code, Code::ServiceUnavailable | Code::IdempotencyKeyInUse | Code::TooManyStreams);
         let retry_after = passes.then_some(RETRY_AFTER);
-        let (errors, outcome, challenge, cause) = (Vec::new(), None, None, None);
-        Self(Box::new(Parts { code, detail: detail.into(), errors, outcome, challenge, retry_after, cause }))
+        let (errors, outcome, next_cursor, challenge, cause) = (Vec::new(), None, None, None, None);
+        let detail = detail.into();
+        Self(Box::new(Parts { code, detail, errors, outcome, next_cursor, challenge, retry_after, cause }))
     }
 
     /// All bad fields at once.
@@ -183,6 +190,13 @@ impl Problem {
         problem
     }
 
+    /// What a cursor goes on from is not kept any more; `next_cursor` goes on from now.
+    pub(crate) fn cursor_expired(detail: &'static str, next_cursor: String) -> Self {
+        let mut problem = Self::new(Code::CursorExpired, detail);
+        problem.0.next_cursor = Some(next_cursor);
+        problem
+    }
+
     pub(crate) fn with_errors(mut self, errors: Vec<FieldError>) -> Self {
         self.0.errors = errors;
         self
@@ -218,6 +232,11 @@ impl Problem {
         &self.0.detail
     }
 
+    #[cfg(test)]
+    pub(crate) fn errors(&self) -> &[FieldError] {
+        &self.0.errors
+    }
+
     /// Fills the body and the headers of `response`, which [`Problem::into_response`] began.
     pub(crate) fn render(&self, response: &mut Response, trace: &TraceContext, now: Timestamp, instance: &str) {
         let (status, error, title) = self.0.code.row();
@@ -235,6 +254,7 @@ impl Problem {
             trace_id: &trace.trace_id(),
             errors: &self.0.errors,
             outcome: self.0.outcome.as_ref(),
+            next_cursor: self.0.next_cursor.as_deref(),
         };
         let json = serde_json::to_vec(&body).expect("texts and numbers are JSON");
         *response.status_mut() = status;
@@ -272,6 +292,8 @@ struct Body<'a> {
     errors: &'a [FieldError],
     #[serde(flatten)]
     outcome: Option<&'a JudgedEvent>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<&'a str>,
 }
 
 impl IntoResponse for Problem {

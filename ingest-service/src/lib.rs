@@ -2,7 +2,7 @@
 //!
 //! The way of a request: [`router`] (all routes on one page) → `request` (trace, deadline, memory, the one shape of errors) → `authenticate` →
 //! `authorize` → `idempotent` (done before?) → `validate` (with `carriers`, where a carrier's words are ours to read) → `publish` (into the log)
-//! or `query` (out of the store) → `outcome` (what became of an event).
+//! or `query` (out of the store) → `outcome` (what became of an event). Beside it, `stream` tells callers what changes, as it changes.
 //!
 //! # Invariants
 //! - 201 and 202 are given for what the log acknowledged, and for nothing else. When the log is away the answer is 503 within ten seconds,
@@ -37,6 +37,8 @@ mod rest_of_body;
 mod router;
 mod seed;
 mod serve;
+mod stall;
+mod stream;
 mod tracking_position;
 mod validate;
 
@@ -44,6 +46,7 @@ use std::sync::Arc;
 
 use shared::api_key_store::ApiKeyStore;
 use shared::applied::AppliedWatcher;
+use shared::change_feed::ChangeFeed;
 use shared::dedup_window::DedupWindow;
 use shared::event_log::EventAppender;
 use shared::idempotency::IdempotencyKeys;
@@ -66,6 +69,7 @@ pub use serve::{listen, serve};
 #[expect(missing_docs, reason = "each port says what it is")]
 pub struct Ports {
     pub log: Arc<dyn EventAppender>,
+    pub changes: Arc<dyn ChangeFeed>,
     pub store: Arc<dyn ShipmentReader>,
     pub window: Arc<dyn DedupWindow>,
     pub applied: Arc<dyn AppliedWatcher>,

@@ -12,6 +12,7 @@ use ingest_service::{
 };
 use shared::api_key_store::mongo::MongoApiKeys;
 use shared::applied::redis::RedisWatcher;
+use shared::change_feed::kafka::KafkaChangeFeed;
 use shared::dedup_window::redis::RedisWindow;
 use shared::event_log::kafka::KafkaAppender;
 use shared::idempotency::mongo::MongoKeys;
@@ -84,6 +85,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
     reload_on_hangup(&config.carriers, clock::system, stop.clone())?;
     let ports = Ports {
         log: Arc::new(log),
+        changes: Arc::new(KafkaChangeFeed::new(servers.kafka.clone())),
         store: Arc::new(MongoReader::new(&servers.mongo)),
         window: Arc::new(RedisWindow::new(&servers.redis, servers.dedup_ttl)),
         applied: Arc::new(RedisWatcher::start(&servers.redis, &servers.kafka.topic)),

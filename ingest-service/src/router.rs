@@ -22,6 +22,7 @@ use crate::metrics::{self, Metrics};
 use crate::publish::{Batch, Registration};
 use crate::rate_limit::RateLimits;
 use crate::request::{IN_FLIGHT_BYTES, PutOff};
+use crate::stream::{self, Streams};
 use crate::{Ports, accept, carriers, publish, query, request};
 
 /// What stands for the pattern of a route where no route is.
@@ -42,6 +43,7 @@ pub(crate) struct Parts {
     pub(crate) numbers: TrackingNumbers,
     pub(crate) health: Health,
     pub(crate) metrics: Metrics,
+    pub(crate) streams: Streams,
     /// The memory that requests in flight may still take, in bytes.
     pub(crate) memory: Semaphore,
     /// What callers have used of what they may.
@@ -70,6 +72,7 @@ impl Edge {
             numbers: TrackingNumbers::new(ports.leases.clone()),
             health: Health::default(),
             metrics: Metrics::new(registry)?,
+            streams: Streams::new(ports.changes.clone(), registry, stop.clone())?,
             memory: Semaphore::new(IN_FLIGHT_BYTES),
             limits: RateLimits::new(&config.rate_limits),
             put_off: PutOff::default(),
@@ -119,7 +122,7 @@ fn routes() -> Router<Edge> {
         ("/metrics", get(metrics::show)),
     ];
     let user = get(authenticate::get_user).patch(authenticate::change_user).delete(authenticate::remove_user);
-    let api: [(&str, MethodRouter<Edge>); 15] = [
+    let api: [(&str, MethodRouter<Edge>); 16] = [
         ("/auth/login", post(authenticate::log_in)),
         ("/auth/users", get(authenticate::list_users).post(authenticate::add_user)),
         ("/auth/users/{username}", user),
@@ -128,6 +131,7 @@ fn routes() -> Router<Edge> {
         ("/shipments", get(query::list_shipments).post(once::<Registration>)),
         ("/shipments/{tracking_number}", get(query::get_shipment)),
         ("/shipments/{tracking_number}/events", get(query::list_shipment_events)),
+        ("/changes", get(query::list_changes)),
         ("/events", post(publish::post_event)),
         ("/events/batch", post(once::<Batch>)),
         ("/events/{event_id}", get(query::get_event)),
@@ -136,9 +140,12 @@ fn routes() -> Router<Edge> {
         ("/admin/carriers/reload", post(carriers::post_reload)),
         ("/admin/unmapped-codes", get(carriers::list_unmapped)),
     ];
+    let streams: [(&str, MethodRouter<Edge>); 2] =
+        [("/stream", get(stream::stream_all)), ("/shipments/{tracking_number}/stream", get(stream::stream_shipment))];
     let mut router = Router::new();
     let api = api.map(|(path, methods)| (path, methods.route_layer(from_fn(accept::json))));
-    for (path, methods) in operator.into_iter().chain(api) {
+    let streams = streams.map(|(path, methods)| (path, methods.route_layer(from_fn(accept::events))));
+    for (path, methods) in operator.into_iter().chain(api).chain(streams) {
         router = router.route(path, methods.clone()).route(&format!("/v1{path}"), methods);
     }
     router.fallback(request::not_found).method_not_allowed_fallback(request::method_not_allowed)

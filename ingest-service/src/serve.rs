@@ -23,6 +23,7 @@ use tower::ServiceExt;
 
 use crate::broken_head::{self, Wire};
 use crate::config::Config;
+use crate::stall::Unstalled;
 
 /// Most connections at a time. One more waits in the system's backlog; an idle one costs about 10 KB.
 const CONNECTIONS: usize = 8_192;
@@ -31,6 +32,11 @@ const CONNECTIONS: usize = 8_192;
 pub(crate) const HEAD_DEADLINE: Duration = Duration::from_secs(75);
 /// Largest head of a request, in bytes: a token of 4 KiB and as much again.
 pub(crate) const HEAD_BYTES: usize = 16 * 1024;
+/// Longest time that the other side may take nothing of what it asked for: a phone in a tunnel is patient for less, and a stream that
+/// nobody reads must not be kept for ever.
+const STALL: Duration = Duration::from_secs(60);
+/// What is kept of an answer that is taken slowly, in bytes; thousands of streams may be.
+const BUFFER_BYTES: usize = 64 * 1024;
 /// How long new connections are still taken after `/readyz` has turned false: those that a load balancer opened before it knew.
 const NOTICE: Duration = Duration::from_millis(500);
 /// Longest time for what is in flight at shutdown: an append takes up to 8 s. A longer `Prefer: wait` is cut off; its event is safe.
@@ -120,12 +126,16 @@ async fn connection(
         tracing::debug!(%error, "answers may be delayed by Nagle's algorithm");
     }
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEAD_DEADLINE).max_header_size(HEAD_BYTES);
+    http.timer(TokioTimer::new())
+        .header_read_timeout(HEAD_DEADLINE)
+        .max_header_size(HEAD_BYTES)
+        .max_buf_size(BUFFER_BYTES);
     let service = router.clone().map_request(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
         request
     });
-    let mut serving = http.serve_connection(TokioIo::new(Wire::new(stream)), TowerToHyperService::new(service));
+    let stream = TokioIo::new(Unstalled::new(Wire::new(stream), STALL));
+    let mut serving = http.serve_connection(stream, TowerToHyperService::new(service));
     let ended = tokio::select! {
         ended = &mut serving => Some(ended),
         () = closing.cancelled() => None,
@@ -140,7 +150,7 @@ async fn connection(
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection broke"); // the caller's end, its silence, or what it sent
         let http1::Parts { io, read_buf, .. } = serving.into_parts();
-        broken_head::answer(io.into_inner(), &error, &read_buf, peer, router).await;
+        broken_head::answer(io.into_inner().into_inner(), &error, &read_buf, peer, router).await;
     }
     drop(held);
 }

@@ -125,7 +125,8 @@ async fn run() -> Result<(), Box<dyn Error>> {
     ingest_service::reload_on_hangup(&edge.carriers, clock::system, stop.clone())?;
     let log_port = Arc::new(log.clone());
     let ports = ingest_service::Ports {
-        log: log_port,
+        log: log_port.clone(),
+        changes: log_port,
         store,
         window,
         applied,

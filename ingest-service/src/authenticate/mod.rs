@@ -4,6 +4,7 @@
 mod api_key;
 mod api_keys;
 mod login;
+mod pass;
 mod password;
 mod remembered;
 mod standing;
@@ -12,8 +13,8 @@ mod token;
 mod users;
 
 use axum::extract::FromRequestParts;
-use axum::http::header;
 use axum::http::request::Parts;
+use axum::http::{HeaderValue, header};
 use shared::api_key_store::key;
 use shared::shipment::Reporter;
 use shared::user_store::Role;
@@ -21,6 +22,7 @@ use shared::user_store::Role;
 pub(crate) use api_key::KeyChecks;
 pub(crate) use api_keys::{add_key, get_key, list_keys, remove_key};
 pub(crate) use login::log_in;
+pub(crate) use pass::Pass;
 pub(crate) use password::Turns;
 pub use password::{HashError, PasswordFault, hash_password};
 pub(crate) use password::{LONGEST as LONGEST_PASSWORD, check as check_password};
@@ -62,13 +64,8 @@ impl FromRequestParts<Edge> for Caller {
             let detail = "The request needs one header Authorization: Bearer <token or API key>";
             return Err(Problem::new(Code::Unauthorized, detail).with_challenge("Bearer realm=\"rastro\""));
         };
-        let presented =
-            header.to_str().ok().and_then(|text| text.split_once(' ')).and_then(|(scheme, presented)| {
-                scheme.eq_ignore_ascii_case("Bearer").then(|| presented.trim_matches(' '))
-            });
-        let caller = match presented {
-            Some(presented) if presented.starts_with(key::PREFIX) => by_key(edge, presented).await?,
-            Some(presented) => by_token(edge, presented).await?,
+        let caller = match presented(header) {
+            Some(presented) => judge(edge, presented).await?,
             None => None,
         };
         Meter::of(parts).identify(caller.as_ref())?;
@@ -78,6 +75,17 @@ impl FromRequestParts<Edge> for Caller {
             Problem::new(Code::Unauthorized, "The token or key is invalid or has expired").with_challenge(challenge)
         })
     }
+}
+
+/// What a header `Authorization: Bearer …` presents.
+fn presented(header: &HeaderValue) -> Option<&str> {
+    let (scheme, presented) = header.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("Bearer").then(|| presented.trim_matches(' '))
+}
+
+/// Who holds what was presented; `None` when nobody may call with it.
+async fn judge(edge: &Edge, presented: &str) -> Result<Option<Caller>, Problem> {
+    if presented.starts_with(key::PREFIX) { by_key(edge, presented).await } else { by_token(edge, presented).await }
 }
 
 async fn by_token(edge: &Edge, presented: &str) -> Result<Option<Caller>, Problem> {

@@ -139,6 +139,12 @@ impl Tokens {
         Some(Token { caller: Caller { sub: claims.sub, role: claims.role, client_id: claims.client_id }, credentials })
     }
 
+    /// From when on `token` is refused, whatever else becomes of it.
+    pub(crate) fn ends(&self, token: &str) -> Option<Timestamp> {
+        let ends = self.claims(token)?.exp.saturating_add(LEEWAY_SECONDS);
+        Some(Timestamp::from_millis(ends.saturating_mul(1000)))
+    }
+
     fn claims(&self, token: &str) -> Option<Presented> {
         let with = |key| jsonwebtoken::decode(token, key, &self.validation).ok().map(|token| token.claims);
         if let [(_, only)] = self.verifying.as_slice() {

@@ -2,16 +2,20 @@
 
 mod accounts;
 mod batches;
+mod behind;
 mod carriers;
+mod changes;
 mod conditional;
 mod cut_off;
 mod durability;
 mod errors;
 mod events;
+mod feed;
 mod heads;
 mod idempotency;
 mod keys;
 mod limits;
+mod listener;
 mod malformed;
 mod negotiation;
 mod operations;
@@ -20,6 +24,7 @@ mod queries;
 mod secrets;
 mod shipment_events;
 mod shutdown;
+mod streams;
 mod tenants;
 mod throttling;
 mod traces;

@@ -1,9 +1,10 @@
 //! The smallest processor that there can be, on the memory adapters.
 
+use shared::change_feed::Change;
 use shared::dedup_window::memory::MemoryWindow;
 use shared::dedup_window::{Decided, DedupWindow};
-use shared::event_log::Topic;
 use shared::event_log::memory::MemoryLog;
+use shared::event_log::{EventAppender, Topic};
 use shared::shipment::transition::IdentifiedEvent;
 use shared::shipment::{LogPosition, Outcome, judge, record};
 use shared::shipment_store::memory::MemoryStore;
@@ -41,11 +42,15 @@ pub(crate) async fn process(log: &MemoryLog, store: &MemoryStore, window: &Memor
             shipment_client_id: judged.shipment.as_ref().or(shipment.as_ref()).map(|s| s.terms.client_id.clone()),
             version: judged.shipment.as_ref().map(|shipment| shipment.state.version),
         };
+        let change = Change::of(&row);
         store.insert_events(&[row]).await.expect("reachable");
         if let Some(shipment) = judged.shipment {
             let created = event.created.clone();
             let write = StateWrite { tracking_number: number, created, state: shipment.state };
             store.write_states(&[write]).await.expect("reachable");
+        }
+        if let Some(change) = change {
+            log.append(Topic::Changes, vec![change.record()]).await.all().expect("reachable");
         }
         let decided = Decided { dedup_key, event_id: event.id, outcome: judged.outcome };
         window.remember(&[decided]).await.expect("in memory");

@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
-use crate::world::{DRIVER, World, now, report};
+use crate::world::{CLIENT, DRIVER, World, now, report};
 
 /// A log that acknowledges when it is let.
 struct Slow {
@@ -117,4 +117,25 @@ async fn a_connection_serves_one_request_after_the_other() {
     }
     world.stop.cancel();
     serving.await.expect("no panic").expect("an orderly end");
+}
+
+#[tokio::test]
+async fn open_streams_end_with_the_process_and_do_not_hold_it_up() {
+    let Server { world, address, serving, .. } = start().await;
+    let mut connection = TcpStream::connect(address).await.expect("listening");
+    let bearer = world.bearer(CLIENT).await;
+    let request = format!("GET /stream HTTP/1.1\r\nhost: x\r\nauthorization: {bearer}\r\n\r\n");
+    connection.write_all(request.as_bytes()).await.expect("sent");
+    let mut text = String::new();
+    while !text.contains("\nid: ") {
+        text.push(char::from(connection.read_u8().await.expect("an answer")));
+    }
+    assert!(text.starts_with("HTTP/1.1 200 OK\r\n"), "{text}");
+    world.stop.cancel();
+    let ended = tokio::time::timeout(Duration::from_secs(5), connection.read_to_string(&mut text)).await;
+    ended.expect("at once").expect("an orderly end");
+    assert!(text.ends_with(": this instance is shutting down\n\n\r\n0\r\n\r\n"), "{text}");
+    tokio::time::timeout(Duration::from_secs(5), serving).await.expect("at once").expect("no panic").expect("in order");
+    let late = world.try_listen(CLIENT, "/stream", None).await.err().expect("refused");
+    assert_eq!(late.failure().0, 503, "whoever comes now is sent elsewhere");
 }

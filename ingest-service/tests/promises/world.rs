@@ -132,6 +132,7 @@ impl World {
         let unmapped = Arc::new(MemoryUnmappedCodes::default());
         let mut ports = Ports {
             log: Arc::new(log.clone()),
+            changes: Arc::new(log.clone()),
             store: store.clone(),
             window: window.clone(),
             applied: applied.clone(),

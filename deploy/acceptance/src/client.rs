@@ -244,20 +244,37 @@ impl Call {
         self.try_send().await.unwrap_or_else(|error| panic!("{name}: {error:?}"))
     }
 
+    /// An answer with 200 whose body is read as it comes, for at most `longest`; or any other one.
+    ///
+    /// # Errors
+    /// The connection failed.
+    pub async fn open(self, longest: Duration) -> Result<Result<reqwest::Response, Box<Answer>>, reqwest::Error> {
+        let Self { request, path, name } = self;
+        let response = request.timeout(longest).send().await?;
+        if response.status() == 200 {
+            return Ok(Ok(response));
+        }
+        Ok(Err(Box::new(Answer::read(response, path, name).await?)))
+    }
+
     /// The answer, if there is one.
     ///
     /// # Errors
     /// The connection failed, or the answer broke off.
     pub async fn try_send(self) -> Result<Answer, reqwest::Error> {
         let response = self.request.send().await?;
-        let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        let text = String::from_utf8_lossy(&response.bytes().await?).into_owned();
-        let body = serde_json::from_str(&text).unwrap_or_default();
-        Ok(Answer { status, headers, body, text, path: self.path, name: self.name })
+        Answer::read(response, self.path, self.name).await
     }
 }
 
 impl Answer {
+    async fn read(response: reqwest::Response, path: String, name: String) -> Result<Self, reqwest::Error> {
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let text = String::from_utf8_lossy(&response.bytes().await?).into_owned();
+        let body = serde_json::from_str(&text).unwrap_or_default();
+        Ok(Self { status, headers, body, text, path, name })
+    }
+
     /// The body of an answer with this status.
     ///
     /// # Panics

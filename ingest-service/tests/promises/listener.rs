@@ -44,7 +44,18 @@ impl World {
 
     /// Opens a stream, or gives the answer of which there is none.
     pub(crate) async fn try_listen(&self, user: &str, path: &str, last_id: Option<&str>) -> Result<Listener, Answer> {
-        let mut request = Request::get(path).header(header::AUTHORIZATION, self.bearer(user).await);
+        let bearer = self.bearer(user).await;
+        self.listen_with(&bearer, path, last_id).await
+    }
+
+    /// Opens a stream for whoever presents `bearer`, or gives the answer of which there is none.
+    pub(crate) async fn listen_with(
+        &self,
+        bearer: &str,
+        path: &str,
+        last_id: Option<&str>,
+    ) -> Result<Listener, Answer> {
+        let mut request = Request::get(path).header(header::AUTHORIZATION, bearer);
         if let Some(id) = last_id {
             request = request.header("last-event-id", id);
         }

@@ -24,6 +24,7 @@ mod queries;
 mod secrets;
 mod shipment_events;
 mod shutdown;
+mod stream_ends;
 mod streams;
 mod tenants;
 mod throttling;

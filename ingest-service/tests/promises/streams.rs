@@ -1,17 +1,13 @@
 //! What those who listen may rely on.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
 
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 use shared::event_log::{EventAppender, NewRecord, Position, Topic};
-use shared::shipment::Timestamp;
-use tokio::time::Instant;
 
 use crate::listener::{Listener, change};
-use crate::world::{ADMIN, CLIENT, DRIVER, OTHER_CLIENT, World, now, report};
+use crate::world::{ADMIN, CLIENT, DRIVER, OTHER_CLIENT, World, report};
 
 const OWN: &str = "client_001";
 const OTHER: &str = "client_002";
@@ -26,7 +22,7 @@ async fn moved(world: &World) -> String {
     number
 }
 
-fn numbers(values: &[Value]) -> Vec<i64> {
+pub(crate) fn numbers(values: &[Value]) -> Vec<i64> {
     values.iter().map(|value| value.as_i64().expect("a number")).collect()
 }
 
@@ -288,79 +284,6 @@ async fn a_malformed_id_is_refused_by_its_name() {
         assert_eq!(answer.fields(), [("Last-Event-ID".to_owned(), "malformed".to_owned())], "{path} {id}");
     }
     assert!(world.try_listen(CLIENT, "/stream", Some("")).await.is_ok(), "an empty one is none");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_quiet_stream_has_a_heartbeat_every_fifteen_seconds_and_keeps_its_place_fresh() {
-    let world = World::new().await;
-    let mut listener = world.listen(CLIENT, "/stream", None).await;
-    let (begun, id) = (Instant::now(), listener.last_id.clone());
-    for beat in 1..=3 {
-        let block = listener.block().await.expect("it goes on");
-        assert_eq!((block.comment.as_deref(), block.id, block.data), (Some(""), None, None));
-        assert_eq!(begun.elapsed(), Duration::from_secs(15) * beat);
-    }
-    world.publish(OTHER, 0..10).await;
-    let block = listener.block().await.expect("it goes on");
-    assert_eq!((block.comment.as_deref(), block.data), (Some(""), None));
-    assert_ne!(block.id, Some(id), "others' changes have passed");
-    assert_eq!(begun.elapsed(), Duration::from_secs(60));
-    world.publish(OWN, 10..11).await;
-    let mut again = world.listen(CLIENT, "/stream", Some(&listener.last_id)).await;
-    assert_eq!(numbers(&again.changes(1, "version").await), [10]);
-    assert_eq!(numbers(&listener.changes(1, "version").await), [10]);
-    assert_eq!(begun.elapsed(), Duration::from_secs(60), "what happens is told at once");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_stream_ends_when_the_token_does() {
-    let world = World::new().await;
-    let mut listener = world.listen(CLIENT, "/stream", None).await;
-    let begun = Instant::now();
-    let mut last = None;
-    while let Some(block) = listener.block().await {
-        last = Some(block);
-    }
-    let day = Duration::from_secs(86_400);
-    assert!((day..day + Duration::from_secs(60)).contains(&begun.elapsed()), "{:?}", begun.elapsed());
-    assert_eq!(last.and_then(|block| block.comment).as_deref(), Some("the token or key has ended"));
-}
-
-static LATER: AtomicI64 = AtomicI64::new(0);
-
-#[tokio::test(start_paused = true)]
-async fn the_time_of_day_ends_a_token_on_a_machine_that_slept() {
-    let clock = || Timestamp::from_millis(now().as_millis() + LATER.load(Ordering::SeqCst));
-    let world = World::at(clock).await;
-    let mut listener = world.listen(CLIENT, "/stream", None).await;
-    let begun = Instant::now();
-    listener.block().await.expect("a heartbeat");
-    LATER.store(86_400_000 + 5_000, Ordering::SeqCst);
-    world.publish(OWN, 0..1).await;
-    while listener.block().await.is_some() {}
-    assert!(begun.elapsed() <= Duration::from_secs(60), "{:?}", begun.elapsed());
-    assert_eq!(world.try_listen(CLIENT, "/stream", None).await.err().map(|answer| answer.status.as_u16()), Some(401));
-}
-
-#[tokio::test]
-async fn a_caller_who_opens_too_many_streams_is_told_to_close_one() {
-    let world = World::new().await;
-    let mut open = Vec::new();
-    let refused = loop {
-        match world.try_listen(CLIENT, "/stream", None).await {
-            Ok(listener) => open.push(listener),
-            Err(answer) => break answer,
-        }
-    };
-    assert_eq!(refused.failure(), (429, "TOO_MANY_STREAMS".to_owned()));
-    assert!(refused.header("retry-after").is_some());
-    let shown = format!("shipping_streams_open {}", open.len());
-    assert!(world.registry.text().expect("encodes").contains(&shown));
-    assert!(world.try_listen(OTHER_CLIENT, "/stream", None).await.is_ok(), "others are not in its way");
-    open.pop();
-    while world.try_listen(CLIENT, "/stream", None).await.is_err() {
-        tokio::task::yield_now().await;
-    }
 }
 
 #[tokio::test]

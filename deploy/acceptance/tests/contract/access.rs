@@ -6,7 +6,7 @@ use acceptance::sample::{parcel, parcel_of, report};
 use serde_json::{Value, json};
 
 /// Every call that needs a token.
-const GUARDED: [(&str, &str); 17] = [
+const GUARDED: [(&str, &str); 20] = [
     ("GET", "/auth/users"),
     ("POST", "/auth/users"),
     ("GET", "/auth/users/admin_user"),
@@ -23,6 +23,9 @@ const GUARDED: [(&str, &str); 17] = [
     ("POST", "/events"),
     ("POST", "/events/batch"),
     ("GET", "/events/evt_ABC12345_0000000000000000000000"),
+    ("GET", "/shipments/99M-ABC12345/stream"),
+    ("GET", "/stream"),
+    ("GET", "/changes"),
     ("GET", "/v1/shipments"),
 ];
 

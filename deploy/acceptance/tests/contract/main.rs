@@ -19,8 +19,10 @@ mod probes;
 mod problems;
 mod settings;
 mod shipment_events;
+mod streams;
 mod tracking_position;
 mod users;
+mod watched;
 
 use acceptance::platform::Platform;
 use acceptance::servers::Servers;
@@ -180,6 +182,12 @@ promises! {
             a_platform_that_is_well_says_so,
             what_happens_is_counted_under_the_contract_s_names,
         }
+        streams {
+            a_stream_tells_each_step_of_a_parcel,
+            a_caller_who_is_cut_off_again_and_again_misses_nothing,
+            a_client_hears_of_its_own_shipments_and_no_others,
+            a_place_that_is_none_is_refused_or_told,
+        }
         order {
             whatever_is_sent_at_once_the_history_is_the_fold_of_the_log,
             every_step_of_the_table_is_judged_as_the_table_says,
@@ -192,6 +200,9 @@ promises! {
             a_record_of_any_kafka_client_is_processed_like_a_request,
             an_owner_sees_what_was_reported_before_its_shipment_was_there,
             a_poison_record_becomes_a_dead_letter_byte_for_byte_and_the_lane_goes_on,
+        }
+        watched {
+            every_name_of_the_contract_is_shown_by_each_program,
         }
     }
 }

@@ -6,6 +6,7 @@
 mod crash;
 mod handover;
 mod outages;
+mod streams;
 
 use acceptance::client::Client;
 use acceptance::platform::Platform;

@@ -2,6 +2,7 @@
 //! once, with its outcome, and every parcel's history must be the fold of its events in order.
 
 mod rastro;
+mod streams;
 mod worker;
 
 use std::path::Path;

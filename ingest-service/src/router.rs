@@ -72,7 +72,7 @@ impl Edge {
             numbers: TrackingNumbers::new(ports.leases.clone()),
             health: Health::default(),
             metrics: Metrics::new(registry)?,
-            streams: Streams::new(ports.changes.clone(), registry, stop.clone())?,
+            streams: Streams::new(ports.changes.clone(), registry, clock, stop.clone())?,
             memory: Semaphore::new(IN_FLIGHT_BYTES),
             limits: RateLimits::new(&config.rate_limits),
             put_off: PutOff::default(),

@@ -14,7 +14,7 @@ use crate::authorize::Action;
 use crate::error::Problem;
 use crate::request::{self, Parameters};
 use crate::router::Edge;
-use crate::stream::{Filter, Match, Place};
+use crate::stream::{Filter, Gone, Match, Place};
 
 /// Changes on a page when the caller does not say.
 const DEFAULT_LIMIT: usize = 100;
@@ -75,13 +75,15 @@ pub(crate) async fn list_changes(
 ) -> Result<Response, Problem> {
     caller.require(Action::ReadShipments)?;
     let Asked { filter, start, limit } = Asked::read(parameters.clone(), &caller)?;
-    let bounds = edge.streams.hub.bounds().await?;
+    let hub = &edge.streams.hub;
+    let bounds = hub.bounds().await?;
     let mut place = match start {
         Start::Oldest => Place::at_begin(&bounds),
-        Start::Now => Place::at_ends(&bounds, None),
-        Start::At(place) => place
-            .judged(&bounds)
-            .map_err(|gone| Problem::cursor_expired(gone.text(), Place::at_ends(&bounds, None).id()))?,
+        Start::Now => hub.at_ends(&bounds, None),
+        Start::At(place) => {
+            let _turn = hub.turn().await?;
+            hub.judge(place, &bounds).await?.map_err(|gone| expired(&edge, gone, &bounds))?
+        }
     };
     let found = look(&edge, &mut place, &bounds, &filter, limit).await?;
     let pagination = Pagination { limit, has_next: !place.stretches(&bounds).is_empty(), next_cursor: place.id() };
@@ -126,12 +128,17 @@ async fn look(
 /// The place was there when the question came, and is not any more.
 async fn gone(edge: &Edge, place: &Place) -> Problem {
     match edge.streams.hub.bounds().await {
-        Ok(bounds) => match place.clone().judged(&bounds) {
-            Err(gone) => Problem::cursor_expired(gone.text(), Place::at_ends(&bounds, None).id()),
+        Ok(bounds) => match place.clone().within(&bounds) {
+            Err(gone) => expired(edge, gone, &bounds),
             Ok(_) => FeedError::OutOfRange.into(),
         },
         Err(error) => error.into(),
     }
+}
+
+/// The feed cannot go on from a cursor; it can from now.
+fn expired(edge: &Edge, gone: Gone, bounds: &[Bounds]) -> Problem {
+    Problem::cursor_expired(gone.text(), edge.streams.hub.at_ends(bounds, None).id())
 }
 
 impl Asked {
@@ -197,9 +204,9 @@ mod tests {
         assert_eq!(read(&[]).map(|asked| (asked.start, asked.limit)), Ok((Start::Oldest, DEFAULT_LIMIT)));
         assert_eq!(start(""), Ok(Start::Oldest));
         assert_eq!(start("now"), Ok(Start::Now));
-        let place = Place::Whole(vec![4, 7]);
+        let place = Place::whole(&[4, 7], 1);
         assert_eq!(start(&place.id()), Ok(Start::At(place)));
-        assert_eq!(start("3:77"), Err(vec![("cursor".to_owned(), "malformed")]));
+        assert_eq!(start("3:77:1"), Err(vec![("cursor".to_owned(), "malformed")]));
     }
 
     #[test]

@@ -7,12 +7,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use shared::change_feed::{Bounds, Change, ChangeFeed, FeedError, ReadLimit};
+use shared::clock::Clock;
 use shared::event_log::LogRecord;
 use tokio::sync::{Notify, Semaphore, SemaphorePermit, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::filter::Filter;
-use super::place::Place;
+use super::place::{Gone, Place};
 use super::ring::{Entry, Ring, Seat, Taken};
 use crate::error::Problem;
 
@@ -42,6 +43,7 @@ pub(crate) struct Hub {
     /// The last listener has left.
     left: Notify,
     pages: Semaphore,
+    clock: Clock,
     stop: CancellationToken,
 }
 
@@ -57,9 +59,9 @@ pub(super) struct Listening(Arc<Hub>);
 
 impl Hub {
     /// Nobody listens yet. The tail ends with `stop`.
-    pub(super) fn new(feed: Arc<dyn ChangeFeed>, stop: CancellationToken) -> Self {
+    pub(super) fn new(feed: Arc<dyn ChangeFeed>, clock: Clock, stop: CancellationToken) -> Self {
         let (news, left, pages) = (watch::Sender::default(), Notify::new(), Semaphore::new(PAGES_AT_A_TIME));
-        Self { feed, state: Mutex::default(), news, left, pages, stop }
+        Self { feed, state: Mutex::default(), news, left, pages, clock, stop }
     }
 
     /// What the topic holds now.
@@ -68,6 +70,11 @@ impl Hub {
     /// It cannot be reached.
     pub(crate) async fn bounds(&self) -> Result<Vec<Bounds>, FeedError> {
         self.feed.bounds().await
+    }
+
+    /// The place behind everything that is there now: in the whole feed, or on one partition. The bounds must be fresh.
+    pub(crate) fn at_ends(&self, bounds: &[Bounds], partition: Option<i32>) -> Place {
+        Place::at_ends(bounds, partition, (self.clock)())
     }
 
     /// Listens from now on; begins to follow the topic, at the ends of `bounds`, when nobody did.
@@ -87,8 +94,13 @@ impl Hub {
         self.news.subscribe()
     }
 
+    /// A seat for a place that is judged by the bounds that are asked for after this.
+    pub(super) fn seat(&self) -> Seat {
+        Seat::of(self.state().ring.as_ref().map_or(0, Ring::life))
+    }
+
     /// What comes next for a listener that stands at `place`.
-    pub(super) fn take(&self, place: &Place, seat: &mut Option<Seat>) -> Taken {
+    pub(super) fn take(&self, place: &Place, seat: &mut Seat) -> Taken {
         self.state().ring.as_ref().map_or(Taken::Away, |ring| ring.take(place, seat))
     }
 
@@ -106,6 +118,19 @@ impl Hub {
     /// A turn to have a page read, however long that takes: who waits was there before the later ones.
     pub(super) async fn turn_at_last(&self) -> SemaphorePermit<'_> {
         self.pages.acquire().await.expect("the semaphore is never closed")
+    }
+
+    /// The place as it is in the topic, which holds `bounds`. Call it in one's turn.
+    ///
+    /// # Errors
+    /// See [`FeedError`]. Inside: the feed cannot go on from the place.
+    pub(crate) async fn judge(&self, place: Place, bounds: &[Bounds]) -> Result<Result<Place, Gone>, FeedError> {
+        let place = match place.within(bounds) {
+            Ok(place) => place,
+            Err(gone) => return Ok(Err(gone)),
+        };
+        let anew = self.feed.later_before(&place.positions(), place.seen()).await?;
+        Ok(if anew { Err(Gone::MadeAnew) } else { Ok(place) })
     }
 
     /// Reads on from `place`, up to the ends of `bounds`: looks at `records` at most, and finds `matches` at most. The place is then behind
@@ -128,7 +153,7 @@ impl Hub {
         let piece = self.feed.read(&stretches, ReadLimit { records, bytes: PAGE_BYTES }).await?;
         let mut found = Vec::new();
         for record in piece.records {
-            place.pass(record.position);
+            place.pass(record.position, record.timestamp);
             let entry = filter.may_pass(&record).then(|| entry(&record)).flatten();
             if let Some(entry) = entry.filter(|entry| filter.passes(&entry.change)) {
                 found.push(Match { place: place.id(), entry });
@@ -230,7 +255,7 @@ impl Drop for Listening {
 fn entry(record: &LogRecord) -> Option<Arc<Entry>> {
     let read = Change::read(record).and_then(|change| {
         let json = serde_json::to_string(&change)?;
-        Ok(Entry { position: record.position, change, json })
+        Ok(Entry { position: record.position, time: record.timestamp, change, json })
     });
     read.map(Arc::new)
         .inspect_err(|error| tracing::warn!(position = ?record.position, %error, "a record among the changes is none"))

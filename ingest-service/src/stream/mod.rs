@@ -18,8 +18,8 @@
 //! - Without `Last-Event-ID` a stream begins now: before its head is sent, so that nothing is missed that happens after the 200.
 //! - All changes of a shipment come in the order in which they were applied. One may come twice, when a processor was killed at the wrong moment: the
 //!   `event_id` tells.
-//! - A place that the topic does not hold any more, or has not reached (it was made anew), gives `event: reset`; the stream goes on from now. Who
-//!   gets it reads the shipments anew.
+//! - A place that the topic does not hold any more, has not reached, or holds as another one (it was made anew) gives `event: reset`; the stream
+//!   goes on from now. Who gets it reads the shipments anew.
 //! - A stream ends when the caller's token or key does, when that is withdrawn, when this instance shuts down, and when the caller takes
 //!   nothing for a minute.
 //!
@@ -41,6 +41,7 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use prometheus::{IntCounterVec, IntGauge};
 use shared::change_feed::{ChangeFeed, FeedError};
+use shared::clock::Clock;
 use shared::metrics::{MetricError, MetricRegistry};
 use shared::shipment::TrackingNumber;
 use tokio_util::sync::CancellationToken;
@@ -73,6 +74,7 @@ impl Streams {
     pub(crate) fn new(
         feed: Arc<dyn ChangeFeed>,
         registry: &MetricRegistry,
+        clock: Clock,
         stop: CancellationToken,
     ) -> Result<Self, MetricError> {
         let open: IntGauge = registry
@@ -83,7 +85,7 @@ impl Streams {
         for gone in Gone::ALL {
             resets.with_label_values(&[gone.word()]).inc_by(0);
         }
-        Ok(Self { hub: Arc::new(Hub::new(feed, stop)), seats: Arc::new(Seats::new(open)), resets })
+        Ok(Self { hub: Arc::new(Hub::new(feed, clock, stop)), seats: Arc::new(Seats::new(open)), resets })
     }
 }
 
@@ -145,14 +147,19 @@ async fn open(
     }
     let streams = &edge.streams;
     let seat = streams.seats.take(&pass.caller().sub)?;
-    let bounds = streams.hub.bounds().await?;
-    let now = Place::at_ends(&bounds, partition);
-    let (place, reset) = match last.map(|last| last.judged(&bounds)) {
-        None => (now, None),
-        Some(Ok(last)) => (last, None),
-        Some(Err(gone)) => (now, Some(gone)),
+    let hub = &streams.hub;
+    let (begin, bounds) = (hub.seat(), hub.bounds().await?);
+    let (place, reset) = match last {
+        None => (hub.at_ends(&bounds, partition), None),
+        Some(last) => {
+            let _turn = hub.turn().await?;
+            match hub.judge(last, &bounds).await? {
+                Ok(last) => (last, None),
+                Err(gone) => (hub.at_ends(&bounds, partition), Some(gone)),
+            }
+        }
     };
-    let subscription = Subscription::begin(&streams.hub, &bounds, filter, place, reset).await?;
+    let subscription = Subscription::begin(hub, (begin, &bounds), filter, place, reset).await?;
     Ok(writer::respond(edge.clone(), pass, subscription, seat, streams.resets.clone()))
 }
 

@@ -24,6 +24,8 @@ pub(super) const TAKEN: usize = 128;
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) position: Position,
+    /// The time that its record bears, in milliseconds since the epoch.
+    pub(crate) time: i64,
     pub(crate) change: Change,
     /// The change as it is told.
     pub(crate) json: String,
@@ -38,7 +40,7 @@ impl Entry {
 /// The newest changes.
 #[derive(Debug)]
 pub(super) struct Ring {
-    /// Changes when the ring begins anew elsewhere: numbers of another life mean nothing.
+    /// Changes when the ring begins anew elsewhere: numbers and places of another life mean nothing.
     life: u64,
     /// The number of the oldest change that is here.
     first: u64,
@@ -49,11 +51,20 @@ pub(super) struct Ring {
     ends: Vec<i64>,
 }
 
-/// The next change that a subscription wants.
+/// Which change a subscription wants next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Seat {
+    /// The life of the ring in which the subscription's place was judged.
     life: u64,
-    number: u64,
+    /// The number of the next change, once that is known.
+    number: Option<u64>,
+}
+
+impl Seat {
+    /// The seat of a place that was judged in this life.
+    pub(super) fn of(life: u64) -> Self {
+        Self { life, number: None }
+    }
 }
 
 /// What a subscription found.
@@ -80,6 +91,11 @@ impl Ring {
         *self = Self { life, ..Self::begin(bounds) };
     }
 
+    /// Grows whenever the ring begins anew.
+    pub(super) fn life(&self) -> u64 {
+        self.life
+    }
+
     /// Where the tail goes on.
     pub(super) fn ends(&self) -> Vec<Position> {
         (0..).zip(&self.ends).map(|(partition, &offset)| Position { partition, offset }).collect()
@@ -99,24 +115,27 @@ impl Ring {
         }
     }
 
-    /// Gives what comes next for a subscription that stands at `place`.
-    pub(super) fn take(&self, place: &Place, seat: &mut Option<Seat>) -> Taken {
-        let seated = seat.filter(|seat| seat.life == self.life && seat.number >= self.first);
-        let Some(Seat { number, .. }) = seated.or_else(|| self.seat(place)) else {
-            *seat = None;
+    /// Gives what comes next for a subscription that stands at `place`. One whose place was judged in another life must have it judged again: it may
+    /// look like one that is ahead of the tail.
+    pub(super) fn take(&self, place: &Place, seat: &mut Seat) -> Taken {
+        let seated = seat.number.filter(|&number| number >= self.first);
+        let joined = || self.holds(place).then_some(self.first);
+        let number = if seat.life == self.life { seated.or_else(joined) } else { None };
+        let Some(number) = number else {
+            seat.number = None;
             return Taken::Away;
         };
         let skipped = usize::try_from(number - self.first).unwrap_or(usize::MAX);
         let entries: Vec<_> = self.entries.iter().skip(skipped).take(TAKEN).cloned().collect();
-        *seat = Some(Seat { life: self.life, number: number + entries.len() as u64 });
+        seat.number = Some(number + entries.len() as u64);
         if entries.is_empty() { Taken::Nothing } else { Taken::Entries(entries) }
     }
 
-    /// A seat at the oldest change, when nothing is missing between `place` and it.
-    fn seat(&self, place: &Place) -> Option<Seat> {
+    /// Whether nothing is missing between `place` and the oldest change.
+    fn holds(&self, place: &Place) -> bool {
         let begin = |partition| usize::try_from(partition).ok().and_then(|index| self.begins.get(index));
         let is_here = |next: &Position| begin(next.partition).is_some_and(|&begin| begin <= next.offset);
-        place.positions().iter().all(is_here).then_some(Seat { life: self.life, number: self.first })
+        place.positions().iter().all(is_here)
     }
 }
 
@@ -150,7 +169,7 @@ mod tests {
             partition: 0,
             offset: 0,
         };
-        Arc::new(Entry { position: Position { partition, offset }, change, json: text.to_owned() })
+        Arc::new(Entry { position: Position { partition, offset }, time: 0, change, json: text.to_owned() })
     }
 
     fn ring(ends: &[i64]) -> Ring {
@@ -168,8 +187,8 @@ mod tests {
 
     #[test]
     fn a_subscription_gets_everything_once_in_the_order_of_the_tail() {
-        let (mut ring, mut seat) = (ring(&[3, 0]), None);
-        let place = Place::Whole(vec![3, 0]);
+        let (mut ring, mut seat) = (ring(&[3, 0]), Seat::of(0));
+        let place = Place::whole(&[3, 0], 0);
         assert!(matches!(ring.take(&place, &mut seat), Taken::Nothing));
         push(&mut ring, 1, 0);
         push(&mut ring, 0, 3);
@@ -188,21 +207,20 @@ mod tests {
     fn who_stands_before_the_ring_is_told_so_and_joins_where_nothing_is_missing() {
         let mut ring = ring(&[3, 5]);
         push(&mut ring, 0, 3);
-        let mut seat = None;
-        let mut join = |next: &[i64]| offsets(ring.take(&Place::Whole(next.to_vec()), &mut seat.take()));
+        let join = |next: &[i64]| offsets(ring.take(&Place::whole(next, 0), &mut Seat::of(0)));
         assert_eq!(join(&[2, 5]), None);
         assert_eq!(join(&[3, 4]), None);
         assert_eq!(join(&[3, 5]), Some(vec![(0, 3)]));
         assert_eq!(join(&[4, 9]), Some(vec![(0, 3)]), "who is ahead of the tail skips what it knows");
-        let one = |offset| Place::One(Position { partition: 1, offset });
-        assert!(matches!(ring.take(&one(4), &mut None), Taken::Away));
-        assert!(matches!(ring.take(&one(5), &mut None), Taken::Entries(_)), "other partitions do not matter");
+        let one = |offset| ring.take(&Place::one(1, offset, 0), &mut Seat::of(0));
+        assert!(matches!(one(4), Taken::Away));
+        assert!(matches!(one(5), Taken::Entries(_)), "other partitions do not matter");
     }
 
     #[test]
     fn the_ring_is_bounded_in_changes_and_in_bytes_and_tells_whom_it_has_passed() {
-        let (mut ring, mut seat) = (ring(&[0]), None);
-        let place = Place::Whole(vec![0]);
+        let (mut ring, mut seat) = (ring(&[0]), Seat::of(0));
+        let place = Place::whole(&[0], 0);
         assert!(matches!(ring.take(&place, &mut seat), Taken::Nothing));
         for offset in 0..i64::try_from(CHANGES).expect("fits") {
             push(&mut ring, 0, offset);
@@ -210,8 +228,8 @@ mod tests {
         assert_eq!(offsets(ring.take(&place, &mut seat.clone())).map(|taken| taken[0]), Some((0, 0)), "all are here");
         push(&mut ring, 0, 20_000);
         assert!(matches!(ring.take(&place, &mut seat), Taken::Away));
-        assert_eq!(seat, None);
-        assert_eq!(offsets(ring.take(&Place::Whole(vec![1]), &mut seat)).map(|taken| taken[0]), Some((0, 1)));
+        assert_eq!(seat, Seat::of(0));
+        assert_eq!(offsets(ring.take(&Place::whole(&[1], 0), &mut seat)).map(|taken| taken[0]), Some((0, 1)));
 
         let large = "x".repeat(BYTES / 4);
         for offset in 30_000..30_010 {
@@ -224,13 +242,17 @@ mod tests {
 
     #[test]
     fn a_ring_that_begins_anew_asks_everybody_for_their_place() {
-        let (mut ring, mut seat) = (ring(&[0]), None);
+        let (mut ring, mut seat) = (ring(&[0]), Seat::of(0));
         push(&mut ring, 0, 0);
-        assert!(offsets(ring.take(&Place::Whole(vec![0]), &mut seat)).is_some());
+        assert!(offsets(ring.take(&Place::whole(&[0], 0), &mut seat)).is_some());
         ring.begin_anew(&[Bounds { oldest: 0, end: 5 }]);
         assert_eq!(ring.ends(), [Position { partition: 0, offset: 5 }]);
-        assert!(matches!(ring.take(&Place::Whole(vec![1]), &mut seat), Taken::Away));
-        assert!(matches!(ring.take(&Place::Whole(vec![5]), &mut seat), Taken::Nothing));
+        for ahead in [1, 5, 99] {
+            let place = Place::whole(&[ahead], 0);
+            assert!(matches!(ring.take(&place, &mut seat), Taken::Away), "a place of another life, at {ahead}");
+            assert!(matches!(ring.take(&place, &mut Seat::of(0)), Taken::Away), "a place of another life, at {ahead}");
+        }
+        assert!(matches!(ring.take(&Place::whole(&[5], 0), &mut Seat::of(ring.life())), Taken::Nothing));
     }
 
     #[test]
@@ -239,6 +261,6 @@ mod tests {
         ring.push(Position { partition: 0, offset: 0 }, None);
         push(&mut ring, 0, 1);
         assert_eq!(ring.ends(), [Position { partition: 0, offset: 2 }]);
-        assert_eq!(offsets(ring.take(&Place::Whole(vec![0]), &mut None)), Some(vec![(0, 1)]));
+        assert_eq!(offsets(ring.take(&Place::whole(&[0], 0), &mut Seat::of(0))), Some(vec![(0, 1)]));
     }
 }

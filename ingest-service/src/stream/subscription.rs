@@ -37,7 +37,7 @@ pub(super) struct Subscription {
     /// The id of the place where it began.
     began: String,
     place: Place,
-    seat: Option<Seat>,
+    seat: Seat,
     /// Records of the next page.
     reach: usize,
     /// What was found before the caller was answered.
@@ -45,18 +45,18 @@ pub(super) struct Subscription {
 }
 
 impl Subscription {
-    /// Goes on at `place`, of which the topic holds everything behind it; `bounds` is what it holds.
+    /// Goes on at `place`, of which the topic holds everything behind it; `bounds` is what it holds, asked for after `seat` was taken.
     ///
     /// # Errors
     /// 503: the place lies before the ring, and it cannot be read from there.
     pub(super) async fn begin(
         hub: &Arc<Hub>,
-        bounds: &[Bounds],
+        (seat, bounds): (Seat, &[Bounds]),
         filter: Filter,
         place: Place,
         reset: Option<Gone>,
     ) -> Result<Self, Problem> {
-        let (listening, news) = (hub.listen(bounds), hub.news());
+        let (mut probe, listening, news) = (seat, hub.listen(bounds), hub.news());
         let mut new = Self {
             hub: Arc::clone(hub),
             _listening: listening,
@@ -64,11 +64,11 @@ impl Subscription {
             filter,
             began: place.id(),
             place,
-            seat: None,
+            seat,
             reach: FEW,
             first: reset.map(Step::Reset),
         };
-        if new.first.is_none() && matches!(hub.take(&new.place, &mut None), Taken::Away) {
+        if new.first.is_none() && matches!(hub.take(&new.place, &mut probe), Taken::Away) {
             let turn = hub.turn().await?;
             let found = new.read_page(bounds).await;
             drop(turn);
@@ -120,7 +120,7 @@ impl Subscription {
         let mut found = Vec::new();
         for entry in entries {
             if self.place.is_before(entry.position) {
-                self.place.pass(entry.position);
+                self.place.pass(entry.position, entry.time);
                 if self.filter.passes(&entry.change) {
                     found.push(Match { place: self.place.id(), entry });
                 }
@@ -132,23 +132,19 @@ impl Subscription {
     /// Reads one page out of the topic.
     async fn catch_up(&mut self) -> Result<Step, FeedError> {
         let hub = Arc::clone(&self.hub);
+        let (_turn, seat) = (hub.turn_at_last().await, hub.seat());
         let bounds = hub.bounds().await?;
-        if let Err(gone) = self.place.clone().judged(&bounds) {
-            let partition = match &self.place {
-                Place::Whole(_) => None,
-                Place::One(next) => Some(next.partition),
-            };
-            self.place = Place::at_ends(&bounds, partition);
+        let judged = hub.judge(self.place.clone(), &bounds).await?;
+        self.seat = seat;
+        if let Err(gone) = judged {
+            self.place = hub.at_ends(&bounds, self.place.partition());
             return Ok(Step::Reset(gone));
         }
         if self.place.stretches(&bounds).is_empty() {
             // The tail is ahead of what the topic says of itself: it will say so soon.
             return Err(FeedError::Unavailable("the topic is behind its tail".to_owned()));
         }
-        let turn = hub.turn_at_last().await;
-        let found = self.read_page(&bounds).await?;
-        drop(turn);
-        Ok(Step::Changes(found))
+        Ok(Step::Changes(self.read_page(&bounds).await?))
     }
 
     async fn read_page(&mut self, bounds: &[Bounds]) -> Result<Vec<Match>, FeedError> {

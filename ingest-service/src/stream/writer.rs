@@ -26,6 +26,8 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 const RETRY_MS: u32 = 2_000;
 /// Largest piece that is handed over at once, in bytes, unless one event is larger.
 const PIECE_BYTES: usize = 16 * 1024;
+/// Longest wait for a caller to take the last line: one who takes nothing does not hold up the end.
+const FAREWELL: Duration = Duration::from_secs(1);
 /// Pieces that wait to be written: one is written while the next is made.
 const PIECES: usize = 1;
 
@@ -122,8 +124,9 @@ impl Writer {
             tokio::select! {
                 biased;
                 why = end.as_mut() => {
-                    // For whoever looks; one who takes nothing does not hold up the end.
-                    pieces.try_send(Bytes::from_static(why.text().as_bytes())).unwrap_or_default();
+                    let line = pieces.send(Bytes::from_static(why.text().as_bytes()));
+                    // For whoever looks; nothing depends on it.
+                    drop(tokio::time::timeout(FAREWELL, line).await);
                     return None;
                 }
                 () = pieces.closed() => return None,

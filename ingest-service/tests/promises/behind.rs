@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::Value;
 use shared::change_feed::FeedError;
 use shared::event_log::memory::MemoryLog;
 use tokio::time::Instant;
@@ -119,6 +120,53 @@ async fn a_tail_that_breaks_goes_on_without_a_gap_and_without_a_repeat() {
     }
 }
 
+/// A log that came an hour later.
+fn another_life() -> MemoryLog {
+    MemoryLog::new(4, || now().as_millis() + 3_600_000)
+}
+
+/// What a reset says, after which the stream goes on.
+async fn reset(listener: &mut Listener) -> String {
+    let reset = listener.event().await;
+    assert_eq!(reset.event.as_deref(), Some("reset"));
+    reset.data.expect("it says why")["reason"].as_str().expect("a word").to_owned()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_id_of_an_earlier_life_of_the_topic_is_told_when_the_new_one_has_grown_beyond_it() {
+    let (mut world, feed) = world().await;
+    let begun = world.listen(CLIENT, "/stream", None).await.last_id;
+    world.publish(OWN, 0..50).await;
+    let cursor = |page: &Value| page["pagination"]["next_cursor"].as_str().expect("a cursor").to_owned();
+    let now = cursor(&world.get(CLIENT, "/changes?cursor=now").await.json());
+    let half = cursor(&world.get(CLIENT, "/changes?limit=25").await.json());
+    let mut listener = world.listen(CLIENT, "/stream", Some(&half)).await;
+    assert_eq!(versions(&mut listener, 25).await.len(), 25);
+
+    world.log = another_life();
+    world.publish(OWN, 100..300).await;
+    feed.make_anew(world.log.clone());
+    assert_eq!(reset(&mut listener).await, "made_anew", "who listened");
+    for id in [&now, &half, &listener.last_id.clone()] {
+        let gone = world.get(CLIENT, &format!("/changes?cursor={id}")).await.status.as_u16();
+        let mut again = world.listen(CLIENT, "/stream", Some(id)).await;
+        if *id == listener.last_id {
+            assert_eq!(gone, 200, "the id of a reset is of the new life");
+            continue;
+        }
+        assert_eq!((gone, reset(&mut again).await.as_str()), (410, "made_anew"));
+        world.publish(OWN, 300..301).await;
+        assert_eq!(versions(&mut again, 1).await, [300]);
+        assert_eq!(versions(&mut listener, 1).await, [300]);
+    }
+    let mut first = world.listen(CLIENT, "/stream", Some(&begun)).await;
+    assert_eq!(
+        versions(&mut first, 202).await[..200],
+        (100..300).collect::<Vec<_>>(),
+        "who had got nothing misses nothing"
+    );
+}
+
 #[tokio::test(start_paused = true)]
 async fn who_listens_is_told_when_the_topic_is_made_anew() {
     let (mut world, feed) = world().await;
@@ -126,9 +174,7 @@ async fn who_listens_is_told_when_the_topic_is_made_anew() {
     let mut listener = world.listen(CLIENT, "/stream", None).await;
     world.log = MemoryLog::new(4, || now().as_millis());
     feed.make_anew(world.log.clone());
-    let reset = listener.event().await;
-    assert_eq!(reset.event.as_deref(), Some("reset"));
-    assert_eq!(reset.data.expect("it says why")["reason"], "not_reached");
+    assert_eq!(reset(&mut listener).await, "not_reached");
     world.publish(OWN, 100..110).await;
     assert_eq!(versions(&mut listener, 10).await, (100..110).collect::<Vec<_>>());
 }

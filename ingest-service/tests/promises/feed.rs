@@ -63,6 +63,10 @@ impl ChangeFeed for Feed {
         self.log().read(stretches, limit).await
     }
 
+    async fn later_before(&self, positions: &[Position], time: i64) -> Result<bool, FeedError> {
+        self.log().later_before(positions, time).await
+    }
+
     async fn follow(&self, from: &[Position]) -> Result<Box<dyn Tail>, FeedError> {
         Ok(Box::new(Followed { tail: self.log().follow(from).await?, broken: self.broken.subscribe() }))
     }

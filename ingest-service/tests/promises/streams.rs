@@ -48,13 +48,10 @@ async fn a_stream_tells_what_changes_from_now_on_as_the_contract_writes_it() {
         "from": "in_warehouse", "to": "in_transit", "version": 4, "timestamp": "2025-06-15T12:02:00Z",
         "recorded_at": "2025-06-15T15:06:40Z", "source": "driver_app", "partition": null, "offset": null});
     assert_eq!(data, expected);
-    // Of one shipment the id is the position of the change: of the last one before, and of this one.
-    let read = |id: &str| {
-        let (partition, offset) = id.split_once(':').expect("a position");
-        (partition.parse::<i64>().expect("a number"), offset.parse::<i64>().expect("a number"))
-    };
+    // Of one shipment the id is the position of the change and the time: of the last one before, and of this one.
+    let read = |id: &str| -> Vec<i64> { id.split(':').map(|part| part.parse().expect("a number")).collect() };
     let (begun, id) = (read(&begun), read(&event.id.expect("an event has an id")));
-    assert_eq!((begun.0, begun.1 + 1), id);
+    assert_eq!((id.len(), [begun[0], begun[1] + 1]), (3, [id[0], id[1]]));
 }
 
 #[tokio::test]
@@ -247,8 +244,11 @@ async fn a_place_that_is_not_there_any_more_is_told_and_the_stream_goes_on_from_
     let number = world.shipment(OWN).await;
     let path = format!("/shipments/{number}/stream");
     let id = world.listen(CLIENT, &path, None).await.last_id;
-    let (partition, offset) = id.split_once(':').expect("a position");
-    for (id, reason) in [(format!("{partition}:3"), "too_old"), (format!("{partition}:{offset}9"), "not_reached")] {
+    let (partition, rest) = id.split_once(':').expect("a position");
+    let (offset, time) = rest.split_once(':').expect("a position and a time");
+    let old = (format!("{partition}:3:{time}"), "too_old");
+    let far = (format!("{partition}:{offset}9:{time}"), "not_reached");
+    for (id, reason) in [old, far] {
         let mut listener = world.listen(CLIENT, &path, Some(&id)).await;
         let reset = listener.event().await;
         assert_eq!(
@@ -270,11 +270,11 @@ async fn a_malformed_id_is_refused_by_its_name() {
     let whole = world.listen(CLIENT, "/stream", None).await.last_id;
     let partition =
         world.listen(CLIENT, &path, None).await.last_id.split(':').next().and_then(|p| p.parse::<i32>().ok());
-    let another = format!("{}:4", partition.expect("a number") + 1);
+    let another = format!("{}:4:1", partition.expect("a number") + 1);
     let long = "A".repeat(10_000);
     for (path, id) in [
         ("/stream", "nonsense"),
-        ("/stream", "0:5"),
+        ("/stream", "0:5:1"),
         ("/stream", long.as_str()),
         (path.as_str(), "nonsense"),
         (&path, &whole),

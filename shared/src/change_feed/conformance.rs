@@ -43,6 +43,7 @@ const PROMISES: &[Promise] = &[
     ("a_read_stops_at_its_limit_and_says_where_to_go_on", a_read_stops_at_its_limit_and_says_where_to_go_on),
     ("readers_do_not_disturb_each_other", readers_do_not_disturb_each_other),
     ("a_position_that_is_not_there_is_out_of_range", a_position_that_is_not_there_is_out_of_range),
+    ("another_life_of_the_topic_is_told_by_its_times", another_life_of_the_topic_is_told_by_its_times),
     ("a_tail_gives_what_is_there_and_what_comes", a_tail_gives_what_is_there_and_what_comes),
     ("who_follows_from_the_end_misses_nothing_that_comes_later", who_follows_from_the_end_misses_nothing),
     ("a_tail_that_nobody_reads_stands_still_and_loses_nothing", a_tail_that_nobody_reads_loses_nothing),
@@ -266,6 +267,30 @@ fn a_position_that_is_not_there_is_out_of_range(bench: &Bench) {
         assert_eq!(followed.expect_err("not there"), FeedError::OutOfRange, "{offset}");
     }
     bench.read(&[Stretch { from: from + 3, ..filled }], ALL);
+}
+
+fn another_life_of_the_topic_is_told_by_its_times(bench: &Bench) {
+    let later = |positions: &[Position], time: i64| {
+        bench.wait(bench.topic.feed.later_before(positions, time)).expect("a reachable topic can be asked")
+    };
+    assert!(!later(&bench.ends(), 0), "nothing is there");
+    bench.append(0..200);
+    let (all, ends) = (bench.all(), bench.ends());
+    let times = |stretch: &Stretch| -> Vec<i64> {
+        bench.read(&[*stretch], ALL).records.iter().map(|record| record.timestamp).collect()
+    };
+    let newest = all.iter().flat_map(times).max().expect("there are some");
+    assert!(!later(&ends, newest), "all of them were there at that time");
+    assert!(later(&ends, newest - 1), "one was not");
+    assert!(later(&ends, 0));
+    let begins: Vec<_> = all.iter().map(|all| Position { partition: all.partition, offset: all.from }).collect();
+    assert!(!later(&begins, 0), "before them is nothing");
+    let filled = all.iter().find(|all| all.until - all.from > 5).expect("one has more");
+    let (first, second) = (times(filled)[0], Position { partition: filled.partition, offset: filled.from + 1 });
+    assert!(!later(&[second], first), "what stands behind a position does not count");
+    assert!(later(&[second], first - 1));
+    let beyond = Position { offset: filled.until + 100, ..second };
+    assert!(!later(&[beyond], newest), "a position that is not reached");
 }
 
 fn a_tail_gives_what_is_there_and_what_comes(bench: &Bench) {

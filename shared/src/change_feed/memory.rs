@@ -44,6 +44,15 @@ impl ChangeFeed for MemoryLog {
         Ok(piece)
     }
 
+    async fn later_before(&self, positions: &[Position], time: i64) -> Result<bool, FeedError> {
+        self.check().await.map_err(|error| FeedError::Unavailable(error.to_string()))?;
+        let last = |position: &Position| {
+            let before = Position { offset: position.offset - 1, ..*position };
+            self.records_from(Topic::Changes, before, 1).into_iter().find(|record| record.position == before)
+        };
+        Ok(positions.iter().filter_map(last).any(|record| record.timestamp > time))
+    }
+
     async fn follow(&self, from: &[Position]) -> Result<Box<dyn Tail>, FeedError> {
         Ok(Box::new(MemoryTail { log: self.clone(), next: from.to_vec(), news: self.news_of_changes() }))
     }

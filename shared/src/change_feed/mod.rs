@@ -8,6 +8,8 @@
 //! - **No gap.** [`ChangeFeed::read`] and [`Tail::next`] give every record from the asked position on, in order within each partition. A
 //!   position that the topic does not hold any more (or has not reached, as after the topic was made anew) is never taken for another one: it
 //!   is [`FeedError::OutOfRange`].
+//! - **Another life is told.** A topic that was made anew gives the same positions to other records. [`ChangeFeed::later_before`] tells one life from
+//!   the other.
 //! - **Now is now.** [`ChangeFeed::bounds`] takes the question to the topic: whatever was acknowledged before the call stands before the `end` that
 //!   it gives. Who takes an end and follows from there misses nothing that comes later.
 //! - **Bounded.** A read gives no more than it was asked for, and ends within [`READ_DEADLINE`]. A tail holds a few chunks and no more; while
@@ -114,6 +116,14 @@ pub trait ChangeFeed: Send + Sync {
     /// # Errors
     /// See [`FeedError`].
     async fn read(&self, stretches: &[Stretch], limit: ReadLimit) -> Result<Piece, FeedError>;
+
+    /// Whether a record before one of these positions bears a later time than `time` (milliseconds since the epoch). Who was there at that time
+    /// and at these positions learns so whether the topic was made anew since. On a partition times grow, but for what clocks differ; so an
+    /// adapter may look at the last record before a position only.
+    ///
+    /// # Errors
+    /// The topic cannot be reached.
+    async fn later_before(&self, positions: &[Position], time: i64) -> Result<bool, FeedError>;
 
     /// Follows the partitions of `from` from these positions on.
     ///

@@ -49,6 +49,21 @@ impl ChangeFeed for SqliteLog {
         within(READ_DEADLINE, self.database().read(Reader::Query, read)).await
     }
 
+    async fn later_before(&self, positions: &[Position], time: i64) -> Result<bool, FeedError> {
+        let last: Vec<i64> = positions.iter().filter(|at| at.partition == PARTITION).map(|at| at.offset - 1).collect();
+        let read = move |connection: &Connection| {
+            let mut later = connection
+                .prepare_cached("SELECT EXISTS (SELECT 1 FROM log_changes WHERE offset = ?1 AND timestamp > ?2)")?;
+            for offset in last {
+                if later.query_row((offset, time), |row| row.get(0))? {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        };
+        within(BOUNDS_DEADLINE, self.database().read(Reader::Query, read)).await
+    }
+
     async fn follow(&self, from: &[Position]) -> Result<Box<dyn Tail>, FeedError> {
         let next = from.iter().find(|position| position.partition == PARTITION).map(|position| position.offset);
         // Of no partition there is nothing to wait for.

@@ -153,7 +153,7 @@ pub(crate) async fn a_client_hears_of_its_own_shipments_and_no_others(platform: 
 pub(crate) async fn a_place_that_is_none_is_refused_or_told(platform: &Platform) {
     let ana = platform.a_client().await;
     let number = ana.register(&parcel()).await;
-    for (path, id) in [("/stream".to_owned(), "nonsense"), (format!("/shipments/{number}/stream"), "1:x")] {
+    for (path, id) in [("/stream".to_owned(), "nonsense"), (format!("/shipments/{number}/stream"), "1:x:0")] {
         let refused = ana.try_listen(&path, Some(id)).await.err().expect("refused");
         refused.problem(400, "VALIDATION_ERROR");
         assert_eq!(refused.bad_fields(), ["Last-Event-ID"]);
@@ -166,7 +166,7 @@ pub(crate) async fn a_place_that_is_none_is_refused_or_told(platform: &Platform)
     let path = format!("/shipments/{number}/stream");
     let id = ana.listen(&path, None).await.last_id;
     let partition = id.split(':').next().expect("a position");
-    let far = format!("{partition}:999999999");
+    let far = format!("{partition}:999999999:0");
     for caller in everywhere(platform, &ana) {
         let mut listener = caller.listen(&path, Some(&far)).await;
         let reset = listener.next().await.expect("it goes on");

@@ -114,6 +114,27 @@ impl Shared {
         Ok(done)
     }
 
+    /// Asks the brokers for the first record of each partition that bears a later time, and whether it stands before its position. Blocks.
+    fn ask_later_before(&self, positions: &[Position], time: i64) -> Result<bool, FeedError> {
+        let first_later = Offset::Offset(time.saturating_add(1));
+        let places = self.at(positions.iter().map(|position| (position.partition, first_later)));
+        let places = places.map_err(|error| unavailable(&error))?;
+        self.with_consumer(|consumer| {
+            let answered = consumer.offsets_for_times(places, BOUNDS_DEADLINE).map_err(|error| unavailable(&error))?;
+            for position in positions {
+                let found = answered.find_partition(&self.topic, position.partition);
+                let unknown = || FeedError::Unavailable(format!("partition {} is not known", position.partition));
+                let found = found.ok_or_else(unknown)?;
+                found.error().map_err(|error| unavailable(&error))?;
+                // Where there is none, the brokers say -1, which stands for the end.
+                if found.offset().to_raw().is_some_and(|offset| (0..position.offset).contains(&offset)) {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        })
+    }
+
     /// Asks the brokers what each partition holds: one question to each of them for all oldest offsets, and one for all ends.
     fn ask_bounds(&self) -> Result<Vec<Bounds>, String> {
         let ask = |consumer: &FeedConsumer, offset: Offset| -> Result<Vec<i64>, KafkaError> {
@@ -160,6 +181,12 @@ impl ChangeFeed for KafkaChangeFeed {
             shared.with_consumer(|consumer| read::read(&shared, consumer, &stretches, limit))
         });
         read.await.unwrap_or_else(|error| Err(FeedError::Unavailable(error.to_string())))
+    }
+
+    async fn later_before(&self, positions: &[Position], time: i64) -> Result<bool, FeedError> {
+        let (shared, positions) = (Arc::clone(&self.shared), positions.to_vec());
+        let asked = tokio::task::spawn_blocking(move || shared.ask_later_before(&positions, time));
+        asked.await.unwrap_or_else(|error| Err(FeedError::Unavailable(error.to_string())))
     }
 
     async fn follow(&self, from: &[Position]) -> Result<Box<dyn Tail>, FeedError> {

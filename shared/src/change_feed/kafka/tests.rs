@@ -57,6 +57,9 @@ async fn a_topic_that_was_made_anew_is_told_from_the_old_one() {
     };
     append(20).await;
     let end = Position { partition: 0, offset: feed.bounds().await.expect("reachable")[0].end };
+    let last = Stretch { partition: 0, from: end.offset - 1, until: end.offset };
+    let last = feed.read(&[last], ReadLimit { records: 1, bytes: 1 }).await.expect("read").records.remove(0);
+    assert!(!feed.later_before(&[end], last.timestamp).await.expect("reachable"), "it is the one that was there");
     let mut tail = feed.follow(&[end]).await.expect("followed");
     append(1).await;
     assert_eq!(tail.next().await.expect("it goes on").len(), 1);
@@ -74,6 +77,11 @@ async fn a_topic_that_was_made_anew_is_told_from_the_old_one() {
     let stretch = Stretch { partition: 0, from: end.offset, until: end.offset + 1 };
     let read = feed.read(&[stretch], ReadLimit { records: 1, bytes: 1 }).await;
     assert_eq!(read.expect_err("the position is of another topic"), FeedError::OutOfRange);
+
+    append(30).await;
+    let grown = feed.read(&[stretch], ReadLimit { records: 1, bytes: 1 }).await.expect("it is reached now");
+    assert_eq!(grown.records.len(), 1, "the position leads into the middle of another topic");
+    assert!(feed.later_before(&[end], last.timestamp).await.expect("reachable"), "the times tell");
 }
 
 #[tokio::test]

@@ -209,6 +209,7 @@ mod tests {
         assert_eq!(start("3:77:1"), Err(vec![("cursor".to_owned(), "malformed")]));
     }
 
+    // contract: "`limit` default 100, above 1000 becomes 1000"
     #[test]
     fn a_limit_above_the_bound_becomes_the_bound_and_a_bad_one_is_refused() {
         let limit = |text| read(&[("limit", text)]).map(|asked| asked.limit);

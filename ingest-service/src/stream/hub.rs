@@ -19,8 +19,8 @@ use crate::error::Problem;
 
 /// Pages that are read at a time. Each takes a connection to the brokers and up to [`PAGE_BYTES`]; more would keep the machine from its work.
 const PAGES_AT_A_TIME: usize = 4;
-/// Longest wait of a caller for its turn to have a page read.
-const TURN: Duration = Duration::from_secs(2);
+/// Longest wait of a caller for its turn to have a page read: when everybody connects again after a restart, a thousand wait.
+const TURN: Duration = Duration::from_secs(5);
 /// Most bytes that are read for one page.
 const PAGE_BYTES: usize = 4 << 20;
 /// How long the tail goes on without a listener, so that one who connects again finds its place in the ring.
@@ -129,7 +129,7 @@ impl Hub {
             Ok(place) => place,
             Err(gone) => return Ok(Err(gone)),
         };
-        let anew = self.feed.later_before(&place.positions(), place.seen()).await?;
+        let anew = self.feed.later_before(&place.positions(), place.latest()).await?;
         Ok(if anew { Err(Gone::MadeAnew) } else { Ok(place) })
     }
 

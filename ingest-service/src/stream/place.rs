@@ -23,15 +23,15 @@ const PARTITIONS: usize = 1_000;
 const LONGEST: usize = 8_192;
 /// Longest id of a shipment's stream, in characters: three numbers.
 const LONGEST_OF_ONE: usize = 52;
-/// So much may the clocks of two machines differ, in milliseconds: at most so long before now has the newest record, by this machine's clock, not
-/// happened yet. More than what NTP leaves, and less than it takes to make a topic anew and to fill it.
+/// So much may the clocks of two machines differ, in milliseconds: more than what NTP leaves, and less than it takes to make a topic anew and to
+/// fill it.
 const CLOCKS_DIFFER_MS: i64 = 10_000;
 
 /// A place in the feed: everything before it was told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
     next: Next,
-    /// No record before the place bears a later time than this, in milliseconds since the epoch.
+    /// The time of the newest record that was passed, or of the moment at which the place was taken, in milliseconds since the epoch.
     seen: i64,
 }
 
@@ -83,7 +83,7 @@ impl Place {
             None => Next::Whole(bounds.iter().map(|bounds| bounds.end).collect()),
             Some(partition) => Next::One(Position { partition, offset: of(bounds, partition).end }),
         };
-        Self { next, seen: now.as_millis().saturating_add(CLOCKS_DIFFER_MS) }
+        Self { next, seen: now.as_millis() }
     }
 
     /// Before everything that is there.
@@ -99,9 +99,9 @@ impl Place {
         }
     }
 
-    /// The time after which everything happened that is still to be told, in milliseconds since the epoch.
-    pub(crate) fn seen(&self) -> i64 {
-        self.seen
+    /// No record before the place bears a later time than this, in milliseconds since the epoch.
+    pub(crate) fn latest(&self) -> i64 {
+        self.seen.saturating_add(CLOCKS_DIFFER_MS)
     }
 
     /// The id of the place.

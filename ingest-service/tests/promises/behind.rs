@@ -132,6 +132,8 @@ async fn reset(listener: &mut Listener) -> String {
     reset.data.expect("it says why")["reason"].as_str().expect("a word").to_owned()
 }
 
+// contract: "`event: reset` when the place is not kept any more"
+// contract: "410 `CURSOR_EXPIRED` with a `next_cursor`"
 #[tokio::test(start_paused = true)]
 async fn an_id_of_an_earlier_life_of_the_topic_is_told_when_the_new_one_has_grown_beyond_it() {
     let (mut world, feed) = world().await;

@@ -43,6 +43,7 @@ async fn walk(world: &World, user: &str, query: &str, mut cursor: String) -> (Ve
     }
 }
 
+// contract: "the same feed a page at a time"
 #[tokio::test]
 async fn pages_show_every_change_once_in_the_order_of_each_shipment() {
     let world = World::new().await;
@@ -67,6 +68,7 @@ async fn pages_show_every_change_once_in_the_order_of_each_shipment() {
     );
 }
 
+// contract: "the same feed a page at a time"
 #[tokio::test]
 async fn a_page_and_a_stream_go_on_with_each_other_s_ids() {
     let world = World::new().await;
@@ -85,6 +87,7 @@ async fn a_page_and_a_stream_go_on_with_each_other_s_ids() {
     assert!(!next(&rest).0);
 }
 
+// contract: "without `cursor` from the oldest that is kept"
 #[tokio::test]
 async fn who_begins_now_gets_what_comes_later() {
     let world = World::new().await;
@@ -97,6 +100,8 @@ async fn who_begins_now_gets_what_comes_later() {
     assert_eq!(versions(&page(&world, CLIENT, &format!("cursor={cursor}")).await), [20]);
 }
 
+// contract: "`GET /changes` | `?client_id&status&cursor&limit`"
+// contract: "`GET /changes` | admin, client (own shipments)"
 #[tokio::test]
 async fn a_client_is_shown_its_own_changes_and_a_source_none() {
     let world = World::new().await;
@@ -118,6 +123,7 @@ async fn a_client_is_shown_its_own_changes_and_a_source_none() {
     assert_eq!(world.get(DRIVER, "/changes").await.failure(), (403, "FORBIDDEN".to_owned()));
 }
 
+// contract: "410 `CURSOR_EXPIRED` with a `next_cursor`"
 #[tokio::test]
 async fn a_cursor_that_is_not_kept_any_more_is_gone_and_a_fresh_one_is_given() {
     let world = World::new().await;

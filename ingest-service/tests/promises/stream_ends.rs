@@ -16,6 +16,7 @@ use crate::world::{ADMIN, CLIENT, OTHER_CLIENT, World, now};
 const OWN: &str = "client_001";
 const OTHER: &str = "client_002";
 
+// contract: "a comment every 15 s while nothing is told"
 #[tokio::test(start_paused = true)]
 async fn a_quiet_stream_has_a_heartbeat_every_fifteen_seconds_and_keeps_its_place_fresh() {
     let world = World::new().await;
@@ -38,6 +39,7 @@ async fn a_quiet_stream_has_a_heartbeat_every_fifteen_seconds_and_keeps_its_plac
     assert_eq!(begun.elapsed(), Duration::from_secs(60), "what happens is told at once");
 }
 
+// contract: "closed when the token or key ends or is withdrawn"
 #[tokio::test(start_paused = true)]
 async fn a_stream_ends_when_the_token_does() {
     let world = World::new().await;
@@ -68,6 +70,7 @@ async fn the_time_of_day_ends_a_token_on_a_machine_that_slept() {
     assert_eq!(world.try_listen(CLIENT, "/stream", None).await.err().map(|answer| answer.status.as_u16()), Some(401));
 }
 
+// contract: "429 `TOO_MANY_STREAMS`"
 #[tokio::test]
 async fn a_caller_who_opens_too_many_streams_is_told_to_close_one() {
     let world = World::new().await;
@@ -89,6 +92,7 @@ async fn a_caller_who_opens_too_many_streams_is_told_to_close_one() {
     }
 }
 
+// contract: "closed when the token or key ends or is withdrawn"
 #[tokio::test(start_paused = true)]
 async fn a_stream_ends_when_what_was_presented_is_withdrawn() {
     let world = World::new().await;

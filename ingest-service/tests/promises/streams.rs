@@ -26,6 +26,8 @@ pub(crate) fn numbers(values: &[Value]) -> Vec<i64> {
     values.iter().map(|value| value.as_i64().expect("a number")).collect()
 }
 
+// contract: "200 `text/event-stream`: each change from now on"
+// contract: "with `<partition>:<offset>:<time>` as ids"
 #[tokio::test]
 async fn a_stream_tells_what_changes_from_now_on_as_the_contract_writes_it() {
     let world = World::new().await;
@@ -54,6 +56,8 @@ async fn a_stream_tells_what_changes_from_now_on_as_the_contract_writes_it() {
     assert_eq!((id.len(), [begun[0], begun[1] + 1]), (3, [id[0], id[1]]));
 }
 
+// contract: "`GET /stream` | `?client_id&status`"
+// contract: "`GET /stream` | admin, client (own shipments)"
 #[tokio::test]
 async fn each_caller_is_told_about_its_own_shipments_and_no_others() {
     let world = World::new().await;
@@ -121,6 +125,7 @@ async fn a_filter_leaves_what_it_names() {
     }
 }
 
+// contract: "`Last-Event-ID` goes on behind that place"
 #[tokio::test]
 async fn from_every_id_the_rest_comes_without_a_gap_and_without_a_repeat() {
     let world = World::new().await;
@@ -216,6 +221,7 @@ async fn a_slow_caller_whom_the_ring_has_passed_gets_everything_once_and_in_orde
     all_in_order(&by_shipment(&mut late, usize::try_from(MANY + 50).expect("fits")).await, 0..MANY + 50);
 }
 
+// contract: "`event: reset` when the place is not kept any more"
 #[tokio::test]
 async fn a_place_that_is_not_there_any_more_is_told_and_the_stream_goes_on_from_now() {
     let world = World::new().await;

@@ -78,6 +78,7 @@ async fn the_age_of_an_event_is_taken_from_its_record_and_finds_a_bucket() {
     }
 }
 
+// contract: "`source` is bounded"
 #[tokio::test]
 async fn ten_thousand_sources_make_a_hundred_labels_and_one_for_the_others() {
     let world = World::new();

@@ -21,6 +21,7 @@ fn everywhere(platform: &Platform, caller: &Client) -> Vec<Client> {
     platform.edges.iter().map(|edge| caller.before(&edge.url)).collect()
 }
 
+// contract: "200, the same for one shipment, all its changes in order"
 pub(crate) async fn a_stream_tells_each_step_of_a_parcel(platform: &Platform) {
     let (ana, driver) = (platform.a_client().await, platform.driver().await);
     let number = ana.register(&parcel()).await;
@@ -57,6 +58,8 @@ pub(crate) async fn a_stream_tells_each_step_of_a_parcel(platform: &Platform) {
     }
 }
 
+// contract: "`Last-Event-ID` goes on behind that place"
+// contract: "the same feed a page at a time"
 pub(crate) async fn a_caller_who_is_cut_off_again_and_again_misses_nothing(platform: &Platform) {
     let (ana, driver) = (platform.a_client().await, platform.driver().await);
     let edges = everywhere(platform, &ana);
@@ -117,6 +120,10 @@ pub(crate) async fn a_caller_who_is_cut_off_again_and_again_misses_nothing(platf
     }
 }
 
+// contract: "`GET /stream` | admin, client (own shipments)"
+// contract: "`GET /shipments/{tracking_number}/stream` | admin, own client"
+// contract: "403 for another client's shipment, 404"
+// contract: "`GET /changes` | admin, client (own shipments)"
 pub(crate) async fn a_client_hears_of_its_own_shipments_and_no_others(platform: &Platform) {
     let (ana, eve, admin) = (platform.a_client().await, platform.a_client().await, platform.admin().await);
     let mut hers: Vec<Listener> = Vec::new();
@@ -150,6 +157,7 @@ pub(crate) async fn a_client_hears_of_its_own_shipments_and_no_others(platform: 
     assert_eq!(all.change().await["tracking_number"], *another);
 }
 
+// contract: "`event: reset` when the place is not kept any more"
 pub(crate) async fn a_place_that_is_none_is_refused_or_told(platform: &Platform) {
     let ana = platform.a_client().await;
     let number = ana.register(&parcel()).await;

@@ -73,6 +73,8 @@ async fn lags(served: &Served) -> BTreeSet<usize> {
     lines.map(lag).collect()
 }
 
+// contract: "`shipping_http_requests_total{method,url,code}`"
+// contract: "and `shipping_event_end_to_end_seconds`"
 pub(crate) async fn every_name_of_the_contract_is_shown_by_each_program(platform: &Platform) {
     let ana = platform.a_client().await;
     let numbers = ana.register_many(&parcel(), SHIPMENTS).await;

@@ -54,6 +54,7 @@ async fn listen(
     }
 }
 
+// contract: "`Last-Event-ID` goes on behind that place"
 #[tokio::test]
 async fn a_stream_misses_nothing_while_instances_are_killed_and_started_again() {
     let name = "a_stream_misses_nothing_while_instances_are_killed_and_started_again";

@@ -68,6 +68,7 @@ async fn post(rastro: &Rastro, token: &str, path: &str, body: &Value) -> Value {
     answer.json().await.expect("JSON")
 }
 
+// contract: "`Last-Event-ID` goes on behind that place"
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_goes_on_where_it_was_after_kill_9() {
     let directory = tempfile::tempdir().expect("a directory");

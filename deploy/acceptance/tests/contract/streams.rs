@@ -122,7 +122,7 @@ pub(crate) async fn a_caller_who_is_cut_off_again_and_again_misses_nothing(platf
 
 // contract: "`GET /stream` | admin, client (own shipments)"
 // contract: "`GET /shipments/{tracking_number}/stream` | admin, own client"
-// contract: "403 for another client's shipment, 404"
+// contract: "403 when it belongs to another client, 404"
 // contract: "`GET /changes` | admin, client (own shipments)"
 pub(crate) async fn a_client_hears_of_its_own_shipments_and_no_others(platform: &Platform) {
     let (ana, eve, admin) = (platform.a_client().await, platform.a_client().await, platform.admin().await);

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
+use schemars::JsonSchema;
 use serde::Serialize;
 use shared::shipment::Timestamp;
 use tokio::sync::Mutex;
@@ -29,7 +30,7 @@ struct Found {
     event_queue: bool,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Checks {
     database: &'static str,
     cache: &'static str,
@@ -81,8 +82,8 @@ async fn reached(dependency: &'static str, check: impl Future<Output = Result<()
     }
 }
 
-#[derive(Serialize)]
-struct Healthy {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Healthy {
     status: &'static str,
     timestamp: Timestamp,
     checks: Checks,
@@ -99,8 +100,8 @@ pub(crate) async fn health(State(edge): State<Edge>) -> Response {
     request::answer(code, &Healthy { status, timestamp: edge.now(), checks: found.into() })
 }
 
-#[derive(Serialize)]
-struct Live {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Live {
     status: &'static str,
 }
 
@@ -109,8 +110,8 @@ pub(crate) async fn live() -> Response {
     request::answer(StatusCode::OK, &Live { status: "ok" })
 }
 
-#[derive(Serialize)]
-struct Ready {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Ready {
     status: &'static str,
     /// What is missing, and what that means.
     reasons: Vec<&'static str>,

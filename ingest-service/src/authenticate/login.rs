@@ -9,6 +9,7 @@ use std::time::Instant;
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, header};
+use schemars::JsonSchema;
 use serde::Serialize;
 use shared::user_store::User;
 
@@ -25,7 +26,8 @@ use crate::{seed, validate};
 pub(super) const NO_STORE: [(HeaderName, HeaderValue); 1] =
     [(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Token")]
 pub(crate) struct Granted {
     token: String,
     expires_in: i64,

@@ -1,0 +1,71 @@
+//! `/health`, `/livez`, `/readyz`, `/metrics`, and the description itself.
+
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+
+use super::Book;
+use super::header::ETAG;
+use super::operation::{Operation, part};
+use crate::error::Code;
+use crate::health::{Healthy, Live, Ready};
+
+pub(super) fn describe(book: &mut Book) {
+    let (healthy, live, ready) = (book.answer::<Healthy>(), book.answer::<Live>(), book.answer::<Ready>());
+    let operation = |path, id, summary| Operation::get(path, id, summary).public().tag("operator");
+    book.add(
+        operation("/health", "getHealth", "Read how the service and what it depends on are")
+            .text("Without the cache it is `degraded`, without the database or the log `unhealthy`.")
+            .answers(StatusCode::OK, "`ok` or `degraded`.", healthy.clone(), &[])
+            .answers(StatusCode::SERVICE_UNAVAILABLE, "`unhealthy`.", healthy, &[]),
+    );
+    book.add(operation("/livez", "getLive", "Ask whether the process answers").answers(
+        StatusCode::OK,
+        "It does.",
+        live,
+        &[],
+    ));
+    book.add(
+        operation("/readyz", "getReady", "Ask whether events are accepted")
+            .answers(StatusCode::OK, "They are; `reasons` says what is missing nevertheless.", ready.clone(), &[])
+            .answers(StatusCode::SERVICE_UNAVAILABLE, "They are not.", ready, &[]),
+    );
+    book.add(operation("/metrics", "getMetrics", "Read the metrics").answers_with(
+        StatusCode::OK,
+        "Prometheus' text form.",
+        Some((prometheus::TEXT_FORMAT, text())),
+        &[],
+    ));
+    book.add(description("/openapi.json", "getDescription", "Read this description"));
+    book.add(operation("/swagger", "getPage", "See this description").answers_with(
+        StatusCode::OK,
+        "A page; it loads nothing from other hosts.",
+        Some(("text/html", text())),
+        &[],
+    ));
+    let names = json!({"type": "string", "enum": ["doc.json", "index.html", "start.js", "swagger-ui.css", "swagger-ui-bundle.js"]});
+    book.add(
+        operation("/swagger/{file}", "getPageFile", "Read a file of the page")
+            .takes(part(
+                "file",
+                "`doc.json` is the description again; `index.html` leads to the page.",
+                names,
+                "doc.json",
+            ))
+            .answers_with(StatusCode::OK, "The file.", Some(("*/*", json!({}))), &[])
+            .answers_with(StatusCode::NOT_MODIFIED, "`doc.json` is the one with that `ETag`.", None, &[])
+            .answers_with(StatusCode::PERMANENT_REDIRECT, "The page.", None, &[])
+            .refuses(&[Code::NotFound]),
+    );
+}
+
+fn description(path: &'static str, id: &str, summary: &str) -> Operation {
+    Operation::get(path, id, summary)
+        .public()
+        .tag("operator")
+        .answers(StatusCode::OK, "OpenAPI 3.1.", json!({"type": "object"}), &[ETAG])
+        .answers_with(StatusCode::NOT_MODIFIED, "It is the one with that `ETag`.", None, &[ETAG])
+}
+
+fn text() -> Value {
+    json!({"type": "string"})
+}

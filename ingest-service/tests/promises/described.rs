@@ -1,0 +1,118 @@
+//! Holds every answer of every test against the description of the API: its status must be there for that operation, with its headers and
+//! its media type, and its body must be of the schema, without a member more.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::http::{Method, StatusCode, header};
+use jsonschema::Validator;
+use serde_json::{Value, json};
+
+use crate::world::Answer;
+
+/// The description, and the schemas that were asked for, compiled.
+pub(crate) struct Described {
+    document: Value,
+    compiled: Mutex<HashMap<String, Arc<Validator>>>,
+}
+
+impl Described {
+    pub(crate) fn new(document: Value) -> Self {
+        Self { document, compiled: Mutex::default() }
+    }
+
+    /// The template of the route that serves `path`.
+    fn template(&self, path: &str) -> Option<&str> {
+        let path = path.split('?').next().unwrap_or_default();
+        let path = path.strip_prefix("/v1").filter(|rest| rest.starts_with('/')).unwrap_or(path);
+        let fits = |template: &&String| {
+            let (mut ours, mut theirs) = (template.split('/'), path.split('/'));
+            let alike =
+                ours.by_ref().zip(theirs.by_ref()).all(|(ours, theirs)| ours.starts_with('{') || ours == theirs);
+            alike && template.split('/').count() == path.split('/').count()
+        };
+        let paths = self.document["paths"].as_object().expect("paths");
+        // A template without a variable part goes before one with it, as in the router.
+        let mut fitting: Vec<_> = paths.keys().filter(fits).collect();
+        fitting.sort_by_key(|template| template.contains('{'));
+        fitting.first().map(|template| template.as_str())
+    }
+
+    /// # Panics
+    /// The answer is not described.
+    pub(crate) fn check(&self, method: &Method, path: &str, answer: &Answer) {
+        let template = self.template(path);
+        let operation =
+            template.map(|template| &self.document["paths"][template][method.as_str().to_ascii_lowercase()]);
+        let Some(operation) = operation.filter(|operation| operation.is_object()) else {
+            let expected = if template.is_some() { StatusCode::METHOD_NOT_ALLOWED } else { StatusCode::NOT_FOUND };
+            let refused =
+                [expected, StatusCode::SERVICE_UNAVAILABLE].contains(&answer.status) || *method == Method::HEAD;
+            assert!(refused, "{method} {path} is not described, and answered {}", answer.status);
+            return;
+        };
+        let place = format!("{method} {path} {}", answer.status.as_u16());
+        let response = &operation["responses"][answer.status.as_str()];
+        assert!(response.is_object(), "{place} is not described: {}", answer.text);
+        for (name, described) in response["headers"].as_object().into_iter().flatten() {
+            match answer.header(name) {
+                Some(value) => self.assert_valid(&format!("{place} {name}"), &described["schema"], &json!(value)),
+                None => assert!(described["required"] != true, "{place} has no {name}"),
+            }
+        }
+        let media = answer.header(header::CONTENT_TYPE.as_str()).unwrap_or_default();
+        let Some(content) = response["content"].as_object() else {
+            return assert!(answer.text.is_empty(), "{place} has a body: {}", answer.text);
+        };
+        let essence = |media: &str| media.split(';').next().unwrap_or_default().to_owned();
+        let fitting = content.iter().find(|(known, _)| *known == "*/*" || essence(known) == essence(media));
+        let (_, content) = fitting.unwrap_or_else(|| panic!("{place} is of {media}, which is not described"));
+        if media.ends_with("json") {
+            self.assert_valid(&place, &content["schema"], &answer.json());
+        }
+    }
+
+    /// # Panics
+    /// `value` is not of `schema`.
+    pub(crate) fn assert_valid(&self, place: &str, schema: &Value, value: &Value) {
+        let validator = self.validator(schema);
+        let errors: Vec<_> =
+            validator.iter_errors(value).map(|error| format!("{}: {error}", error.instance_path())).collect();
+        assert!(errors.is_empty(), "{place} is not as it is described: {errors:#?}\n{value:#}");
+    }
+
+    /// A validator of `schema`, which lets no member through that is not described.
+    pub(crate) fn validator(&self, schema: &Value) -> Arc<Validator> {
+        let mut compiled = self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
+        let make = || {
+            let mut whole = schema.clone();
+            whole["components"] = self.document["components"].clone();
+            for schema in whole["components"]["schemas"].as_object_mut().expect("schemas").values_mut() {
+                close(schema);
+            }
+            let options = jsonschema::options().should_validate_formats(true).build(&whole);
+            Arc::new(options.expect("the description holds schemas"))
+        };
+        compiled.entry(schema.to_string()).or_insert_with(make).clone()
+    }
+}
+
+/// Forbids members that are not described, in `schema` and below. Callers have to ignore members that they do not know; a test must not.
+fn close(schema: &mut Value) {
+    match schema {
+        Value::Object(keywords) => {
+            for (_, below) in keywords
+                .iter_mut()
+                .filter(|(keyword, _)| !["allOf", "anyOf", "oneOf", "if", "then"].contains(&keyword.as_str()))
+            {
+                close(below);
+            }
+            let is_object = keywords.get("type") == Some(&json!("object"));
+            if is_object && !keywords.contains_key("additionalProperties") {
+                keywords.insert("unevaluatedProperties".to_owned(), json!(false));
+            }
+        }
+        Value::Array(schemas) => schemas.iter_mut().for_each(close),
+        _ => {}
+    }
+}

@@ -30,16 +30,22 @@ struct Found {
     event_queue: bool,
 }
 
+/// The words for what a check found: it was reached, or it was not.
+const CHECKED: [&str; 2] = ["ok", "unavailable"];
+
 #[derive(Serialize, JsonSchema)]
 struct Checks {
+    #[schemars(extend("enum" = CHECKED))]
     database: &'static str,
+    #[schemars(extend("enum" = CHECKED))]
     cache: &'static str,
+    #[schemars(extend("enum" = CHECKED))]
     event_queue: &'static str,
 }
 
 impl From<Found> for Checks {
     fn from(found: Found) -> Self {
-        let word = |reached| if reached { "ok" } else { "unavailable" };
+        let word = |reached| if reached { CHECKED[0] } else { CHECKED[1] };
         Self { database: word(found.database), cache: word(found.cache), event_queue: word(found.event_queue) }
     }
 }
@@ -84,6 +90,7 @@ async fn reached(dependency: &'static str, check: impl Future<Output = Result<()
 
 #[derive(Serialize, JsonSchema)]
 pub(crate) struct Healthy {
+    #[schemars(extend("enum" = ["ok", "degraded", "unhealthy"]))]
     status: &'static str,
     timestamp: Timestamp,
     checks: Checks,
@@ -102,6 +109,7 @@ pub(crate) async fn health(State(edge): State<Edge>) -> Response {
 
 #[derive(Serialize, JsonSchema)]
 pub(crate) struct Live {
+    #[schemars(extend("enum" = ["ok"]))]
     status: &'static str,
 }
 
@@ -112,6 +120,7 @@ pub(crate) async fn live() -> Response {
 
 #[derive(Serialize, JsonSchema)]
 pub(crate) struct Ready {
+    #[schemars(extend("enum" = ["ready", "not_ready"]))]
     status: &'static str,
     /// What is missing, and what that means.
     reasons: Vec<&'static str>,

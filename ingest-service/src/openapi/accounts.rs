@@ -4,6 +4,7 @@ use axum::http::StatusCode;
 use serde_json::json;
 
 use super::Book;
+use super::header::CACHE_CONTROL;
 use super::operation::{Operation, Parameter, part};
 use crate::authenticate::{Granted, Keys, NewKey, ShownKey, ShownUser, Users};
 use crate::error::Code;
@@ -43,7 +44,7 @@ pub(super) fn describe(book: &mut Book) {
             .tag("accounts")
             .text("The token goes into `Authorization: Bearer …`. An unknown user and a wrong password get the same answer.")
             .body(credentials, LOGIN_BODY_BYTES, &[("development", json!({"username": "admin_user", "password": "password123"}))])
-            .answers(StatusCode::OK, "A token.", granted, &[])
+            .answers(StatusCode::OK, "A token.", granted, &[CACHE_CONTROL])
             .refuses(&[Code::Unauthorized, Code::TooManyRequests]),
     );
     book.add(
@@ -120,7 +121,7 @@ fn keys(book: &mut Book) {
             .tag("accounts")
             .text("For admins. `key` goes into `Authorization: Bearer …` and is shown this once.")
             .body(new, LOGIN_BODY_BYTES, &[("scanner", json!({"name": "scanners of MX-07", "role": "source"}))])
-            .answers(StatusCode::CREATED, "The key.", made, &[])
+            .answers(StatusCode::CREATED, "The key.", made, &[CACHE_CONTROL])
             .refuses(&[Code::Forbidden]),
     );
     book.add(

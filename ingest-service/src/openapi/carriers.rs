@@ -51,7 +51,7 @@ pub(super) fn describe(book: &mut Book, max_batch: usize) {
                 ],
                 BODY_BYTES,
             )
-            .answers(StatusCode::ACCEPTED, "In the log.", json!({"oneOf": [one, many]}), &[POSITION])
+            .answers(StatusCode::ACCEPTED, "In the log.", json!({"oneOf": [one, many]}), &[LOCATION.there(false), POSITION, PREFERENCE_APPLIED])
             .answers(StatusCode::OK, "One scan was waited for: applied, recorded, or a duplicate.", one, &[LOCATION, POSITION, PREFERENCE_APPLIED])
             .refuses(&refusals())
             .refuses(&[Code::Forbidden, Code::NotFound]),

@@ -4,7 +4,7 @@ use axum::http::StatusCode;
 use serde_json::{Value, json};
 use shared::shipment::{EventBody, EventId, RejectReason, limits};
 
-use super::header::{LOCATION, POSITION, POSITION_APPLIED, PREFERENCE_APPLIED, REPLAYED};
+use super::header::{LOCATION, POSITION, PREFERENCE_APPLIED, REPLAYED};
 use super::operation::{Operation, Parameter, part, request_header};
 use super::{Book, schema};
 use crate::error::Code;
@@ -94,7 +94,7 @@ pub(super) fn describe(book: &mut Book, max_batch: usize) {
             .text("For admins, the sender's client and the shipment's client. To anybody else it is not there.")
             .takes(part("event_id", "The event.", schema::<EventId>(), "evt_7X3K9QBD_0123456789ABCDEFGHJKMN"))
             .awaits()
-            .answers(StatusCode::OK, "The event: `queued` until it is judged.", found, &[POSITION_APPLIED])
+            .answers(StatusCode::OK, "The event: `queued` until it is judged.", found, &[])
             .refuses(&[Code::Forbidden, Code::NotFound]),
     );
 }

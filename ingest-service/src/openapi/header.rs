@@ -30,6 +30,23 @@ pub(super) const REPLAYED: Header = Header {
 };
 pub(super) const ETAG: Header =
     Header { name: "ETag", text: "The version of the answer, for If-None-Match.", pattern: "^(W/)?\"", always: true };
+pub(super) const CACHE_CONTROL: Header = Header {
+    name: "Cache-Control",
+    text: "Who may keep the answer, and for how long (RFC 9111).",
+    pattern: "^(no-store|(private, )?no-cache|public, max-age=[0-9]+)$",
+    always: true,
+};
+pub(super) const CONTENT_ENCODING: Header =
+    Header { name: "Content-Encoding", text: "How it is packed, when it is.", pattern: "^gzip$", always: false };
+pub(super) const CONTENT_SECURITY_POLICY: Header = Header {
+    name: "Content-Security-Policy",
+    text: "The page loads from this host and no other.",
+    pattern: "^default-src 'none'; ",
+    always: true,
+};
+/// Of the page under its other name.
+pub(super) const MOVED: Header =
+    Header { name: "Location", text: "The page.", pattern: r"^\.\./swagger$", always: true };
 pub(super) const LAST_MODIFIED: Header =
     Header { name: "Last-Modified", text: "When it was changed last, to the second.", pattern: " GMT$", always: false };
 pub(super) const LINK: Header = Header {
@@ -60,6 +77,29 @@ const RETRY_AFTER: Header =
     Header { name: "Retry-After", text: "Seconds until it should be tried again.", pattern: "^[0-9]+$", always: true };
 const CHALLENGE: Header =
     Header { name: "WWW-Authenticate", text: "How to authenticate (RFC 6750).", pattern: "^Bearer ", always: true };
+/// Where the operator has set a limit.
+pub(super) const OF_LIMITS: [Header; 2] = [
+    Header {
+        name: "RateLimit-Policy",
+        text: "Where there is a limit: its class, `q` how much may be asked for at once, `w` in how many seconds that comes back. Each event of \
+               a batch counts, and so does every other request (draft-ietf-httpapi-ratelimit-headers-11).",
+        pattern: "^\"(events|reads|writes)\";q=[0-9]+;w=[0-9]+$",
+        always: false,
+    },
+    Header {
+        name: "RateLimit",
+        text: "Where there is a limit: its class, `r` what is left, `t` in how many seconds there is more.",
+        pattern: "^\"(events|reads|writes)\";r=[0-9]+;t=[0-9]+$",
+        always: false,
+    },
+];
+
+impl Header {
+    /// The header, in an answer that others share their status with: then it is not in all of them.
+    pub(super) fn there(self, always: bool) -> Self {
+        Self { always: self.always && always, ..self }
+    }
+}
 
 /// The headers that all errors of a status have.
 pub(super) fn of_errors(status: StatusCode) -> &'static [Header] {
@@ -80,4 +120,15 @@ pub(super) fn map(headers: &[Header]) -> Value {
         (header.name.to_owned(), value)
     });
     Value::Object(each.collect::<Map<_, _>>())
+}
+
+/// Adds `headers` to those of a response, which stay as they are.
+pub(super) fn add(response: &mut Value, headers: Value) {
+    let Value::Object(headers) = headers else { return };
+    for (name, header) in headers {
+        let known = &mut response["headers"][&name];
+        if known.is_null() {
+            *known = header;
+        }
+    }
 }

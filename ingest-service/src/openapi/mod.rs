@@ -16,7 +16,6 @@ mod ui;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use axum::http::HeaderValue;
 use bytes::Bytes;
 use schemars::generate::{Contract, SchemaSettings};
 use schemars::{JsonSchema, SchemaGenerator};
@@ -33,7 +32,9 @@ const ABOUT: &str = "Tracks shipments in real time. Sources report events; clien
     An event that is answered 202 is in the log and is judged once; `GET /events/{event_id}` says what became of it. Times are RFC 3339 in UTC. \
     A member that is null counts as absent. Members may be added to answers: ignore those that you do not know.\n\n\
     Every error has one shape, `application/problem+json` (RFC 9457), and names all bad fields at once. A path that does not exist is answered 404, \
-    a method that a path does not have 405 with `Allow`.";
+    a method that a path does not have 405 with `Allow`. Every GET has its HEAD, and every path answers OPTIONS with 204 and `Allow`.\n\n\
+    A request may bring its `traceparent` along (W3C Trace Context): its answer goes on with that trace. One that takes no JSON (`Accept`) is answered \
+    406 where the answer is JSON.";
 /// The tags with what they hold, in the order of the page.
 const TAGS: [(&str, &str); 5] = [
     ("shipments", "Registering and reading shipments."),
@@ -46,8 +47,8 @@ const TAGS: [(&str, &str); 5] = [
 /// The description as it is sent.
 pub(crate) struct Document {
     json: Bytes,
-    /// Changes with the description.
-    tag: HeaderValue,
+    /// Its entity tag, which changes with it.
+    tag: String,
 }
 
 impl Document {
@@ -56,7 +57,7 @@ impl Document {
         let json = serde_json::to_vec(&describe(config).0).expect("JSON");
         let mut hasher = DefaultHasher::new();
         json.hash(&mut hasher);
-        let tag = HeaderValue::try_from(format!("\"{:016x}\"", hasher.finish())).expect("hexadecimal digits");
+        let tag = format!("\"{:016x}\"", hasher.finish());
         Self { json: json.into(), tag }
     }
 }
@@ -105,8 +106,8 @@ impl Book {
 
     fn add(&mut self, operation: Operation) {
         let path = self.paths.entry(operation.path).or_insert_with(|| json!({}));
-        let method = operation.method;
-        path[method] = operation.into_value();
+        let key = operation.key();
+        path[key] = operation.into_value();
     }
 }
 

@@ -2,22 +2,37 @@
 
 use std::collections::BTreeMap;
 
-use axum::http::StatusCode;
+use axum::http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 use shared::idempotency::REMEMBERED;
 
 use super::header::{self, Header};
 use crate::error::{Code, MEDIA_TYPE};
+use crate::rate_limit::Class;
 use crate::{idempotent, tracking_position};
+
+/// What any request may be refused for, whatever it asks for: its head cannot be read or does not end, or we are not well.
+const ANYWHERE: [Code; 5] = [
+    Code::MalformedRequest,
+    Code::RequestTimeout,
+    Code::HeadersTooLarge,
+    Code::InternalError,
+    Code::ServiceUnavailable,
+];
 
 /// One operation.
 pub(super) struct Operation {
-    pub(super) method: &'static str,
+    method: Method,
     pub(super) path: &'static str,
+    /// Anybody may call it.
     is_public: bool,
+    /// It answers JSON, and refuses who does not take that.
+    is_json: bool,
     value: Map<String, Value>,
     parameters: Vec<Value>,
     answers: Vec<Answer>,
+    /// Headers that any answer may have, an error too.
+    of_any: Vec<Header>,
     refusals: BTreeMap<StatusCode, Vec<Code>>,
 }
 
@@ -60,26 +75,27 @@ pub(super) fn request_header(name: &'static str, text: impl Into<String>, schema
 
 impl Operation {
     pub(super) fn get(path: &'static str, id: &str, summary: &str) -> Self {
-        Self::new("get", path, id, summary)
+        Self::new(Method::GET, path, id, summary)
     }
 
     pub(super) fn post(path: &'static str, id: &str, summary: &str) -> Self {
-        Self::new("post", path, id, summary)
+        Self::new(Method::POST, path, id, summary)
     }
 
     pub(super) fn patch(path: &'static str, id: &str, summary: &str) -> Self {
-        Self::new("patch", path, id, summary)
+        Self::new(Method::PATCH, path, id, summary)
     }
 
     pub(super) fn delete(path: &'static str, id: &str, summary: &str) -> Self {
-        Self::new("delete", path, id, summary)
+        Self::new(Method::DELETE, path, id, summary)
     }
 
-    fn new(method: &'static str, path: &'static str, id: &str, summary: &str) -> Self {
+    fn new(method: Method, path: &'static str, id: &str, summary: &str) -> Self {
         let value = Map::from_iter([("operationId".to_owned(), json!(id)), ("summary".to_owned(), json!(summary))]);
-        let (parameters, answers, refusals) = (Vec::new(), Vec::new(), BTreeMap::new());
-        let operation = Self { method, path, is_public: false, value, parameters, answers, refusals };
-        operation.refuses(&[Code::InternalError, Code::ServiceUnavailable])
+        let (parameters, answers, of_any, refusals) = (Vec::new(), Vec::new(), Vec::new(), BTreeMap::new());
+        let operation =
+            Self { method, path, is_public: false, is_json: true, value, parameters, answers, of_any, refusals };
+        operation.refuses(&ANYWHERE)
     }
 
     /// Anybody may call it.
@@ -87,6 +103,17 @@ impl Operation {
         self.is_public = true;
         self.value.insert("security".to_owned(), json!([]));
         self
+    }
+
+    /// Machines that watch us and people who read this call it: anybody may, whatever types he takes.
+    pub(super) fn for_operators(mut self) -> Self {
+        self.is_json = false;
+        self.public().tag("operator")
+    }
+
+    /// Its method, as the description writes it.
+    pub(super) fn key(&self) -> String {
+        self.method.as_str().to_ascii_lowercase()
     }
 
     pub(super) fn tag(mut self, tag: &str) -> Self {
@@ -157,7 +184,8 @@ impl Operation {
     }
 
     /// It may bring a position of the log along, which its answer is to show.
-    pub(super) fn awaits(self) -> Self {
+    pub(super) fn awaits(mut self) -> Self {
+        self.of_any.push(header::POSITION_APPLIED);
         let schema = json!({"type": "string", "pattern": tracking_position::pattern()});
         let text = "What an answer said in this header: everything up to there is shown, or `Tracking-Position-Applied` says that it is not.";
         self.takes(request_header("Tracking-Position", text, schema, "0:0")).refuses(&[Code::ValidationError])
@@ -196,6 +224,13 @@ impl Operation {
         if !self.is_public {
             self = self.refuses(&[Code::Unauthorized]);
         }
+        if self.is_json {
+            self = self.refuses(&[Code::NotAcceptable]);
+        }
+        if Class::of(&self.method, self.path).is_some() {
+            self.of_any.extend(header::OF_LIMITS);
+            self = self.refuses(&[Code::RateLimited]);
+        }
         let mut responses = Map::new();
         for Answer { status, text, content, headers } in self.answers {
             let response = response(&mut responses, status, text);
@@ -211,9 +246,12 @@ impl Operation {
             let problem = json!({"$ref": "#/components/schemas/Problem", "properties": {"error": {"enum": words}}});
             response["content"][MEDIA_TYPE] = json!({"schema": problem});
             // Where an answer of another form has the same status, a header of errors is not in all of them.
-            if response["headers"].is_null() {
-                response["headers"] = header::map(header::of_errors(status));
-            }
+            let always = response["headers"].is_null();
+            let headers: Vec<_> = header::of_errors(status).iter().map(|header| header.there(always)).collect();
+            header::add(response, header::map(&headers));
+        }
+        for response in responses.values_mut() {
+            header::add(response, header::map(&self.of_any));
         }
         self.value.insert("responses".to_owned(), Value::Object(responses));
         if !self.parameters.is_empty() {

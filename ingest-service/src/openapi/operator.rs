@@ -4,14 +4,15 @@ use axum::http::StatusCode;
 use serde_json::{Value, json};
 
 use super::Book;
-use super::header::ETAG;
+use super::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, ETAG, MOVED};
 use super::operation::{Operation, part};
+use super::shipments::if_none_match;
 use crate::error::Code;
 use crate::health::{Healthy, Live, Ready};
 
 pub(super) fn describe(book: &mut Book) {
     let (healthy, live, ready) = (book.answer::<Healthy>(), book.answer::<Live>(), book.answer::<Ready>());
-    let operation = |path, id, summary| Operation::get(path, id, summary).public().tag("operator");
+    let operation = |path, id, summary| Operation::get(path, id, summary).for_operators();
     book.add(
         operation("/health", "getHealth", "Read how the service and what it depends on are")
             .text("Without the cache it is `degraded`, without the database or the log `unhealthy`.")
@@ -40,7 +41,7 @@ pub(super) fn describe(book: &mut Book) {
         StatusCode::OK,
         "A page; it loads nothing from other hosts.",
         Some(("text/html", text())),
-        &[],
+        &[CACHE_CONTROL, CONTENT_SECURITY_POLICY],
     ));
     let names = json!({"type": "string", "enum": ["doc.json", "index.html", "start.js", "swagger-ui.css", "swagger-ui-bundle.js"]});
     book.add(
@@ -51,19 +52,30 @@ pub(super) fn describe(book: &mut Book) {
                 names,
                 "doc.json",
             ))
-            .answers_with(StatusCode::OK, "The file.", Some(("*/*", json!({}))), &[])
-            .answers_with(StatusCode::NOT_MODIFIED, "`doc.json` is the one with that `ETag`.", None, &[])
-            .answers_with(StatusCode::PERMANENT_REDIRECT, "The page.", None, &[])
+            .takes(if_none_match())
+            .answers_with(
+                StatusCode::OK,
+                "The file; the `ETag` is that of `doc.json`.",
+                Some(("*/*", json!({}))),
+                &[CACHE_CONTROL, CONTENT_ENCODING, ETAG.there(false)],
+            )
+            .answers_with(
+                StatusCode::NOT_MODIFIED,
+                "`doc.json` is the one with that `ETag`.",
+                None,
+                &[CACHE_CONTROL, ETAG],
+            )
+            .answers_with(StatusCode::PERMANENT_REDIRECT, "The page.", None, &[MOVED])
             .refuses(&[Code::NotFound]),
     );
 }
 
 fn description(path: &'static str, id: &str, summary: &str) -> Operation {
     Operation::get(path, id, summary)
-        .public()
-        .tag("operator")
-        .answers(StatusCode::OK, "OpenAPI 3.1.", json!({"type": "object"}), &[ETAG])
-        .answers_with(StatusCode::NOT_MODIFIED, "It is the one with that `ETag`.", None, &[ETAG])
+        .for_operators()
+        .takes(if_none_match())
+        .answers(StatusCode::OK, "OpenAPI 3.1.", json!({"type": "object"}), &[ETAG, CACHE_CONTROL])
+        .answers_with(StatusCode::NOT_MODIFIED, "It is the one with that `ETag`.", None, &[ETAG, CACHE_CONTROL])
 }
 
 fn text() -> Value {

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde_json::{Value, json};
 use shared::shipment::{ServiceType, ShipmentBody, Status, Timestamp, TrackingNumber, limits};
 
-use super::header::{ETAG, LAST_MODIFIED, LINK, LOCATION, POSITION, POSITION_APPLIED, REPLAYED};
+use super::header::{CACHE_CONTROL, ETAG, LAST_MODIFIED, LINK, LOCATION, POSITION, REPLAYED};
 use super::operation::{Operation, Parameter, part, query, request_header};
 use super::{Book, schema};
 use crate::error::Code;
@@ -60,9 +60,15 @@ pub(super) fn describe(book: &mut Book) {
             .text("For admins and the shipment's client. `status_history` is in order of `timestamp`; `history_truncated` counts older entries that it no longer holds.")
             .takes(number())
             .awaits()
-            .takes(request_header("If-None-Match", "The `ETag` of the answer that the caller has.", json!({"type": "string"}), "\"1-0123456789abcdef\""))
-            .answers(StatusCode::OK, "The shipment.", whole, &[ETAG, LAST_MODIFIED, POSITION_APPLIED])
-            .answers_with(StatusCode::NOT_MODIFIED, "The caller has it.", None, &[ETAG, LAST_MODIFIED, POSITION_APPLIED])
+            .takes(if_none_match())
+            .takes(request_header(
+                "If-Modified-Since",
+                "The `Last-Modified` of the answer that the caller has. It has whole seconds; the `ETag` is better.",
+                json!({"type": "string"}),
+                "Sun, 15 Jun 2025 15:06:40 GMT",
+            ))
+            .answers(StatusCode::OK, "The shipment.", whole, &[ETAG, LAST_MODIFIED, CACHE_CONTROL])
+            .answers_with(StatusCode::NOT_MODIFIED, "The caller has it.", None, &[ETAG, LAST_MODIFIED, CACHE_CONTROL])
             .refuses(&[Code::Forbidden, Code::NotFound]),
     );
     let events = book.answer::<ListedEvents<'_>>();
@@ -74,10 +80,15 @@ pub(super) fn describe(book: &mut Book) {
             .takes(limit())
             .takes(cursor())
             .awaits()
-            .answers(StatusCode::OK, "A page.", events, &[LINK, POSITION_APPLIED])
+            .answers(StatusCode::OK, "A page.", events, &[LINK])
             .refuses(&[Code::Forbidden, Code::NotFound]),
     );
     list(book);
+}
+
+pub(super) fn if_none_match() -> Parameter {
+    let text = "The `ETag` of the answer that the caller has.";
+    request_header("If-None-Match", text, json!({"type": "string"}), "\"1-0123456789abcdef\"")
 }
 
 fn limit() -> Parameter {
@@ -111,7 +122,7 @@ fn list(book: &mut Book) {
             ))
             .takes(cursor())
             .awaits()
-            .answers(StatusCode::OK, "A page.", listed, &[LINK, POSITION_APPLIED])
+            .answers(StatusCode::OK, "A page.", listed, &[LINK])
             .refuses(&[Code::Forbidden]),
     );
 }

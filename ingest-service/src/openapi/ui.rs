@@ -5,6 +5,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use crate::error::{Code, Problem};
+use crate::query;
 use crate::request::PathPart;
 use crate::router::Edge;
 
@@ -51,11 +52,9 @@ const FILES: [File; 3] = [
 /// `GET /openapi.json`.
 pub(crate) async fn document(State(edge): State<Edge>, headers: HeaderMap) -> Response {
     let document = &edge.document;
-    let known = headers.get(header::IF_NONE_MATCH).is_some_and(|tags| {
-        tags.to_str().is_ok_and(|tags| tags.split(',').any(|tag| tag.trim().trim_start_matches("W/") == document.tag))
-    });
-    let fresh = [(header::ETAG, document.tag.clone()), (header::CACHE_CONTROL, HeaderValue::from_static("no-cache"))];
-    if known {
+    let tag = HeaderValue::try_from(&document.tag).expect("hexadecimal digits");
+    let fresh = [(header::ETAG, tag), (header::CACHE_CONTROL, HeaderValue::from_static("no-cache"))];
+    if query::has_tag(&headers, &document.tag) {
         return (StatusCode::NOT_MODIFIED, fresh).into_response();
     }
     let media = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];

@@ -10,6 +10,7 @@ mod shipment;
 mod shipment_events;
 mod view;
 
+pub(crate) use conditional::has_tag;
 pub(crate) use cursor::LONGEST as LONGEST_CURSOR;
 pub(crate) use event::{Found, get_event};
 pub(crate) use list::{FARTHEST_OFFSET, Listed, list_shipments, prefix_pattern};

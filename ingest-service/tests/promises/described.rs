@@ -42,24 +42,17 @@ impl Described {
     /// The answer is not described.
     pub(crate) fn check(&self, method: &Method, path: &str, answer: &Answer) {
         let template = self.template(path);
+        // A HEAD is the GET without its body.
+        let described_as = if *method == Method::HEAD { Method::GET } else { method.clone() };
         let operation =
-            template.map(|template| &self.document["paths"][template][method.as_str().to_ascii_lowercase()]);
+            template.map(|template| &self.document["paths"][template][described_as.as_str().to_ascii_lowercase()]);
         let Some(operation) = operation.filter(|operation| operation.is_object()) else {
-            let expected = if template.is_some() { StatusCode::METHOD_NOT_ALLOWED } else { StatusCode::NOT_FOUND };
-            let refused =
-                [expected, StatusCode::SERVICE_UNAVAILABLE].contains(&answer.status) || *method == Method::HEAD;
-            assert!(refused, "{method} {path} is not described, and answered {}", answer.status);
-            return;
+            return check_where_nothing_is(method, path, template.is_some(), answer);
         };
         let place = format!("{method} {path} {}", answer.status.as_u16());
         let response = &operation["responses"][answer.status.as_str()];
         assert!(response.is_object(), "{place} is not described: {}", answer.text);
-        for (name, described) in response["headers"].as_object().into_iter().flatten() {
-            match answer.header(name) {
-                Some(value) => self.assert_valid(&format!("{place} {name}"), &described["schema"], &json!(value)),
-                None => assert!(described["required"] != true, "{place} has no {name}"),
-            }
-        }
+        self.check_headers(&place, response, answer);
         let media = answer.header(header::CONTENT_TYPE.as_str()).unwrap_or_default();
         let Some(content) = response["content"].as_object() else {
             return assert!(answer.text.is_empty(), "{place} has a body: {}", answer.text);
@@ -67,8 +60,24 @@ impl Described {
         let essence = |media: &str| media.split(';').next().unwrap_or_default().to_owned();
         let fitting = content.iter().find(|(known, _)| *known == "*/*" || essence(known) == essence(media));
         let (_, content) = fitting.unwrap_or_else(|| panic!("{place} is of {media}, which is not described"));
-        if media.ends_with("json") {
+        if media.ends_with("json") && *method != Method::HEAD {
             self.assert_valid(&place, &content["schema"], &answer.json());
+        }
+    }
+
+    /// Every header that must be there is, and every one that is there is described; but for those of which OpenAPI says that they are not.
+    fn check_headers(&self, place: &str, response: &Value, answer: &Answer) {
+        let described = response["headers"].as_object().expect("every answer has headers");
+        for (name, described) in described {
+            match answer.header(name) {
+                Some(value) => self.assert_valid(&format!("{place} {name}"), &described["schema"], &json!(value)),
+                None => assert!(described["required"] != true, "{place} has no {name}"),
+            }
+        }
+        for name in answer.headers.keys().filter(|name| ![header::CONTENT_TYPE, header::CONTENT_LENGTH].contains(name))
+        {
+            let known = described.keys().any(|described| name.as_str().eq_ignore_ascii_case(described));
+            assert!(known, "{place} has {name}, which is not described: {:?}", answer.headers);
         }
     }
 
@@ -95,6 +104,18 @@ impl Described {
         };
         compiled.entry(schema.to_string()).or_insert_with(make).clone()
     }
+}
+
+/// What is said of all paths in the description's text.
+fn check_where_nothing_is(method: &Method, path: &str, is_path: bool, answer: &Answer) {
+    let expected = match (is_path, method) {
+        (false, _) => StatusCode::NOT_FOUND,
+        (true, &Method::OPTIONS) => StatusCode::NO_CONTENT,
+        (true, _) => StatusCode::METHOD_NOT_ALLOWED,
+    };
+    let put_off = [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS];
+    let fits = answer.status == expected || put_off.contains(&answer.status);
+    assert!(fits, "{method} {path} is not described, and answered {}", answer.status);
 }
 
 /// Forbids members that are not described, in `schema` and below. Callers have to ignore members that they do not know; a test must not.

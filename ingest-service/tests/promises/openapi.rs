@@ -27,6 +27,7 @@ fn operations(document: &Value) -> Vec<(&str, &str, &Value)> {
     each.collect()
 }
 
+// contract: "OpenAPI 3.1 generated from the code"
 #[tokio::test]
 async fn every_route_is_described_and_nothing_else() {
     let world = World::new().await;
@@ -48,6 +49,39 @@ async fn every_route_is_described_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn every_operation_says_whether_it_refuses_who_takes_no_json() {
+    let world = World::new().await;
+    let document = document(&world).await;
+    for (method, path, operation) in operations(&document) {
+        let request = Request::builder().method(method.to_ascii_uppercase().as_str()).uri(fill(path, operation));
+        let request = request.header("accept", "text/html").header("authorization", world.bearer(ADMIN).await);
+        let answer = world.send(request.body(Body::empty()).expect("well-formed")).await;
+        let described = operation["responses"]["406"].is_object();
+        assert_eq!(answer.status == StatusCode::NOT_ACCEPTABLE, described, "{method} {path}: {}", answer.status);
+    }
+}
+
+#[tokio::test]
+async fn every_operation_says_whether_it_is_limited() {
+    let settings = [("RATE_LIMIT_READS", "1/h:1"), ("RATE_LIMIT_WRITES", "1/h:1"), ("RATE_LIMIT_EVENTS", "1/h:20")];
+    let document = document(&World::new().await).await;
+    for (method, path, operation) in operations(&document) {
+        let world = World::set(&settings).await;
+        let mut refused = 0;
+        // Nobody says who he is, so each request is one of an address.
+        for _ in 0..21 {
+            let answer = ask(&world, &method.to_ascii_uppercase(), &fill(path, operation)).await;
+            refused += usize::from(answer.failure() == (429, "RATE_LIMITED".to_owned()));
+        }
+        let problem = &operation["responses"]["429"]["content"]["application/problem+json"]["schema"];
+        let words = problem["properties"]["error"]["enum"].as_array().cloned().unwrap_or_default();
+        assert_eq!(refused > 0, words.contains(&json!("RATE_LIMITED")), "{method} {path}: {refused}");
+    }
+}
+
+// contract: "(UI), `/swagger/doc.json` = `/openapi.json`"
+// contract: "`GET /swagger` | public"
+#[tokio::test]
 async fn the_description_is_served_at_all_its_paths_and_once_only_to_who_has_it() {
     let world = World::new().await;
     let first = ask(&world, "GET", "/openapi.json").await;
@@ -61,6 +95,7 @@ async fn the_description_is_served_at_all_its_paths_and_once_only_to_who_has_it(
     assert_eq!((again.status, again.text.as_str()), (StatusCode::NOT_MODIFIED, ""));
 }
 
+// contract: "`GET /swagger` | works offline"
 #[tokio::test]
 async fn the_page_loads_nothing_from_other_hosts() {
     let world = World::new().await;
@@ -215,6 +250,7 @@ fn named(answer: &Answer) -> BTreeSet<String> {
     answer.fields().into_iter().map(|(field, _)| field.split('.').next().unwrap_or_default().to_owned()).collect()
 }
 
+// contract: "OpenAPI 3.1 generated from the code"
 #[tokio::test]
 async fn the_schema_of_a_body_and_its_reader_are_of_one_mind_about_every_member_and_every_limit() {
     let world = World::new().await;
@@ -280,7 +316,7 @@ async fn every_parameter_of_a_list_is_known_and_no_other() {
         }
         assert_eq!(method, Method::GET.as_str().to_ascii_lowercase());
         let all: Vec<_> = names.iter().map(|name| format!("{name}=%21")).collect();
-        let answer = world.get(ADMIN, &format!("{path}?{}&unheard_of=1", all.join("&"))).await;
+        let answer = world.get(ADMIN, &format!("{}?{}&unheard_of=1", fill(path, operation), all.join("&"))).await;
         let unknown: Vec<_> = answer.fields().into_iter().filter(|(_, code)| code == "unknown_field").collect();
         assert_eq!(unknown, [("unheard_of".to_owned(), "unknown_field".to_owned())], "{path}");
     }

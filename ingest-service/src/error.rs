@@ -232,8 +232,8 @@ impl Problem {
         &self.0.detail
     }
 
-    /// Fills the body and the headers of `response`, which [`Problem::into_response`] began.
-    pub(crate) fn render(&self, response: &mut Response, trace: &TraceContext, now: Timestamp, instance: &str) {
+    /// The body that a caller is sent.
+    pub(crate) fn body(&self, trace_id: &str, now: Timestamp, instance: &str) -> Vec<u8> {
         let (status, error, title) = self.0.code.row();
         let detail = self.0.detail.as_ref();
         let body = Body {
@@ -246,12 +246,17 @@ impl Problem {
             status: status.as_u16(),
             detail,
             instance,
-            trace_id: &trace.trace_id(),
+            trace_id,
             errors: &self.0.errors,
             outcome: self.0.outcome.as_ref(),
         };
-        let json = serde_json::to_vec(&body).expect("texts and numbers are JSON");
-        *response.status_mut() = status;
+        serde_json::to_vec(&body).expect("texts and numbers are JSON")
+    }
+
+    /// Fills the body and the headers of `response`, which [`Problem::into_response`] began.
+    pub(crate) fn render(&self, response: &mut Response, trace: &TraceContext, now: Timestamp, instance: &str) {
+        let json = self.body(&trace.trace_id(), now, instance);
+        *response.status_mut() = self.0.code.status();
         let headers = response.headers_mut();
         headers.remove(header::CONTENT_LENGTH);
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));

@@ -1,7 +1,7 @@
 //! `/auth`.
 
 use axum::http::StatusCode;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Book;
 use super::header::CACHE_CONTROL;
@@ -17,6 +17,22 @@ pub(super) fn describe(book: &mut Book) {
         validate::credentials_schema(),
         &[("username", "The name of the user."), ("password", "The password.")],
     );
+    let granted = book.answer::<Granted>();
+    book.add(
+        Operation::post("/auth/login", "logIn", "Log in")
+            .public()
+            .tag("accounts")
+            .text("The token goes into `Authorization: Bearer …`. An unknown user and a wrong password get the same answer.")
+            .body(credentials, LOGIN_BODY_BYTES, &[("development", json!({"username": "admin_user", "password": "password123"}))])
+            .answers(StatusCode::OK, "A token.", granted, &[CACHE_CONTROL])
+            .such_as(json!({"token": "eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiJ9.….…", "expires_in": 86_400, "token_type": "Bearer"}))
+            .refuses(&[Code::Unauthorized, Code::TooManyRequests]),
+    );
+    users(book);
+    keys(book);
+}
+
+fn users(book: &mut Book) {
     let new_user = book.body(
         "NewUser",
         validate::new_user_schema(),
@@ -37,21 +53,13 @@ pub(super) fn describe(book: &mut Book) {
             ("disabled", "Whether the user is kept out."),
         ],
     );
-    let (granted, users, user) = (book.answer::<Granted>(), book.answer::<Users>(), book.answer::<ShownUser>());
-    book.add(
-        Operation::post("/auth/login", "logIn", "Log in")
-            .public()
-            .tag("accounts")
-            .text("The token goes into `Authorization: Bearer …`. An unknown user and a wrong password get the same answer.")
-            .body(credentials, LOGIN_BODY_BYTES, &[("development", json!({"username": "admin_user", "password": "password123"}))])
-            .answers(StatusCode::OK, "A token.", granted, &[CACHE_CONTROL])
-            .refuses(&[Code::Unauthorized, Code::TooManyRequests]),
-    );
+    let (users, user) = (book.answer::<Users>(), book.answer::<ShownUser>());
     book.add(
         Operation::get("/auth/users", "listUsers", "List the users")
             .tag("accounts")
             .text("For admins.")
             .answers(StatusCode::OK, "All users, without their passwords.", users, &[])
+            .such_as(json!({"data": [ana()]}))
             .refuses(&[Code::Forbidden]),
     );
     book.add(
@@ -64,6 +72,7 @@ pub(super) fn describe(book: &mut Book) {
                 &[("client", json!({"username": "ana", "password": "correct horse", "role": "client", "client_id": "client_009"}))],
             )
             .answers(StatusCode::CREATED, "The user.", user.clone(), &[])
+            .such_as(ana())
             .refuses(&[Code::Forbidden, Code::UsernameTaken]),
     );
     let one =
@@ -74,6 +83,7 @@ pub(super) fn describe(book: &mut Book) {
             .text("For admins.")
             .takes(one())
             .answers(StatusCode::OK, "The user.", user.clone(), &[])
+            .such_as(ana())
             .refuses(&[Code::Forbidden, Code::NotFound]),
     );
     book.add(
@@ -83,6 +93,7 @@ pub(super) fn describe(book: &mut Book) {
             .takes(one())
             .body(change, LOGIN_BODY_BYTES, &[("enable", json!({"role": "client", "client_id": "client_001", "disabled": false}))])
             .answers(StatusCode::OK, "The user.", user, &[])
+            .such_as(ana())
             .refuses(&[Code::Forbidden, Code::NotFound, Code::LastAdmin, Code::UserChanged]),
     );
     book.add(
@@ -93,7 +104,6 @@ pub(super) fn describe(book: &mut Book) {
             .answers_with(StatusCode::NO_CONTENT, "The user is no more.", None, &[])
             .refuses(&[Code::Forbidden, Code::NotFound, Code::LastAdmin, Code::UserChanged]),
     );
-    keys(book);
 }
 
 fn keys(book: &mut Book) {
@@ -114,6 +124,7 @@ fn keys(book: &mut Book) {
             .tag("accounts")
             .text("For admins; the oldest first.")
             .answers(StatusCode::OK, "All keys, without their secrets.", listed, &[])
+            .such_as(json!({"data": [scanner()]}))
             .refuses(&[Code::Forbidden]),
     );
     book.add(
@@ -122,11 +133,13 @@ fn keys(book: &mut Book) {
             .text("For admins. `key` goes into `Authorization: Bearer …` and is shown this once.")
             .body(new, LOGIN_BODY_BYTES, &[("scanner", json!({"name": "scanners of MX-07", "role": "source"}))])
             .answers(StatusCode::CREATED, "The key.", made, &[CACHE_CONTROL])
+            .such_as(made_key())
             .refuses(&[Code::Forbidden]),
     );
     book.add(
         one(Operation::get("/auth/api-keys/{id}", "getApiKey", "Read about an API key"))
             .answers(StatusCode::OK, "The key, without its secret.", shown, &[])
+            .such_as(scanner())
             .refuses(&[Code::Forbidden, Code::NotFound]),
     );
     book.add(
@@ -134,6 +147,26 @@ fn keys(book: &mut Book) {
             .answers_with(StatusCode::NO_CONTENT, "The key is worth nothing any more.", None, &[])
             .refuses(&[Code::Forbidden, Code::NotFound]),
     );
+}
+
+fn ana() -> Value {
+    json!({
+        "username": "ana", "role": "client", "client_id": "client_009", "disabled": false, "created_at": "2025-02-12T16:30:02.123Z",
+        "updated_at": "2025-02-12T16:30:02.123Z",
+    })
+}
+
+fn scanner() -> Value {
+    json!({
+        "id": "7G2BKBT9", "prefix": "rk_7G2BKBT9", "name": "scanners of MX-07", "role": "source", "client_id": null,
+        "created_at": "2025-02-12T16:30:02.123Z", "created_by": "admin_user", "expires_at": null, "last_used_at": null,
+    })
+}
+
+fn made_key() -> Value {
+    let mut key = scanner();
+    key["key"] = json!("rk_7G2BKBT9_…");
+    key
 }
 
 fn id() -> Parameter {

@@ -13,6 +13,10 @@ use crate::publish::{Accepted, Results};
 use crate::query::Found;
 use crate::request::BODY_BYTES;
 
+/// The ids of the examples.
+pub(super) const EVENT: &str = "evt_7X3K9QBD_KDAN2CSQRKKHCNEXRN3E3M";
+pub(super) const NUMBER: &str = "99M-7X3K9QBD";
+
 const MEANINGS: [(&str, &str); 10] = [
     ("tracking_number", "The shipment."),
     ("status", "Where it stands now. A shipment is created with `POST /shipments`, not by an event."),
@@ -64,7 +68,9 @@ pub(super) fn describe(book: &mut Book, max_batch: usize) {
             .takes(prefer())
             .body(event.clone(), BODY_BYTES, &[("pickup", pickup()), ("scan", scan())])
             .answers(StatusCode::ACCEPTED, "In the log.", accepted.clone(), &[LOCATION, POSITION, PREFERENCE_APPLIED])
+            .such_as(answered("queued", "Event accepted for processing"))
             .answers(StatusCode::OK, "It was waited for: applied, recorded, or a duplicate.", accepted, &[LOCATION, POSITION, PREFERENCE_APPLIED])
+            .such_as(answered("applied", "Event applied: it moved the status"))
             .refuses(&refusals())
             .refuses(&[Code::Forbidden]),
     );
@@ -86,29 +92,49 @@ pub(super) fn describe(book: &mut Book, max_batch: usize) {
                 BODY_BYTES,
             )
             .answers(StatusCode::ACCEPTED, "The valid ones are in the log.", results, &[POSITION, REPLAYED])
+            .such_as(batch_answered())
             .refuses(&[Code::Forbidden]),
     );
     book.add(
         Operation::get("/events/{event_id}", "getEvent", "Read what became of an event")
             .tag("events")
             .text("For admins, the sender's client and the shipment's client. To anybody else it is not there.")
-            .takes(part("event_id", "The event.", schema::<EventId>(), "evt_7X3K9QBD_0123456789ABCDEFGHJKMN"))
+            .takes(part("event_id", "The event.", schema::<EventId>(), EVENT))
             .awaits()
             .answers(StatusCode::OK, "The event: `queued` until it is judged.", found, &[])
+            .such_as(json!({
+                "event_id": EVENT, "tracking_number": NUMBER, "outcome": "applied", "reason": null, "from": "created", "to": "picked_up",
+                "timestamp": "2025-02-12T16:30:00Z", "recorded_at": "2025-02-12T16:30:02.123Z", "partition": 7, "offset": 1042,
+            }))
             .refuses(&[Code::Forbidden, Code::NotFound]),
     );
 }
 
+/// What an event is answered.
+pub(super) fn answered(status: &str, message: &str) -> Value {
+    json!({"event_id": EVENT, "status": status, "tracking_number": NUMBER, "message": message})
+}
+
+fn batch_answered() -> Value {
+    let message = "must be one of created, picked_up, in_warehouse, in_transit, delivered, cancelled";
+    let wrong = json!({"field": "status", "code": "unknown_value", "message": message});
+    let error = json!({"error": "VALIDATION_ERROR", "message": format!("status: {message}"), "errors": [wrong]});
+    json!({
+        "received": 2, "queued": 1, "rejected": 1, "duplicates": 0, "message": "Some events were rejected; items says which and why",
+        "items": [{"index": 0, "event_id": EVENT, "status": "queued"}, {"index": 1, "event_id": null, "status": "rejected", "error": error}],
+    })
+}
+
 fn pickup() -> Value {
     json!({
-        "tracking_number": "99M-7X3K9QBD", "status": "picked_up", "timestamp": "2025-02-12T10:30:00-06:00",
+        "tracking_number": NUMBER, "status": "picked_up", "timestamp": "2025-02-12T10:30:00-06:00",
         "source": "driver_app", "location": {"lat": 19.4326, "lng": -99.1332}, "notes": "Left at the gate",
     })
 }
 
 fn scan() -> Value {
     json!({
-        "tracking_number": "99M-7X3K9QBD", "kind": "delivery_attempt_failed", "reason": "nobody_home",
+        "tracking_number": NUMBER, "kind": "delivery_attempt_failed", "reason": "nobody_home",
         "timestamp": "2025-02-14T17:05:00-06:00", "source": "warehouse_scanner", "place": "Puebla, PUE", "code": "07",
         "source_event_id": "scan-000123",
     })

@@ -7,11 +7,13 @@
 
 mod accounts;
 mod carriers;
+mod components;
 mod events;
 mod header;
 mod operation;
 mod operator;
 mod shipments;
+mod shown;
 mod ui;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -21,6 +23,7 @@ use schemars::generate::{Contract, SchemaSettings};
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
+use self::components::Components;
 use self::operation::Operation;
 use crate::config::Config;
 use crate::error;
@@ -72,6 +75,7 @@ struct Book {
     generator: SchemaGenerator,
     bodies: Map<String, Value>,
     paths: Map<String, Value>,
+    components: Components,
     /// Members that are explained and not there: a mistake, which a test finds.
     strangers: Vec<String>,
 }
@@ -83,8 +87,8 @@ impl Book {
             settings.meta_schema = None;
             settings.contract = Contract::Serialize;
         });
-        let (bodies, paths, strangers) = (Map::new(), Map::new(), Vec::new());
-        Self { generator: settings.into_generator(), bodies, paths, strangers }
+        let (bodies, paths, components, strangers) = (Map::new(), Map::new(), Components::default(), Vec::new());
+        Self { generator: settings.into_generator(), bodies, paths, components, strangers }
     }
 
     /// The schema of an answer: a reference to the component that it becomes.
@@ -107,7 +111,7 @@ impl Book {
     fn add(&mut self, operation: Operation) {
         let path = self.paths.entry(operation.path).or_insert_with(|| json!({}));
         let key = operation.key();
-        path[key] = operation.into_value();
+        path[key] = operation.into_value(&mut self.components);
     }
 }
 
@@ -119,7 +123,8 @@ fn describe(config: &Config) -> (Value, Vec<String>) {
     carriers::describe(&mut book, config.max_batch);
     accounts::describe(&mut book);
     operator::describe(&mut book);
-    let Book { mut generator, bodies, paths, strangers } = book;
+    let Book { mut generator, bodies, paths, components, strangers } = book;
+    let Components { headers, examples } = components;
     let mut schemas = generator.take_definitions(true);
     schemas.extend(bodies);
     let tags = TAGS.map(|(name, description)| json!({"name": name, "description": description}));
@@ -136,7 +141,7 @@ fn describe(config: &Config) -> (Value, Vec<String>) {
         "tags": tags,
         "security": [{"bearer": []}],
         "paths": paths,
-        "components": {"schemas": schemas, "securitySchemes": {"bearer": bearer}},
+        "components": {"schemas": schemas, "headers": headers, "examples": examples, "securitySchemes": {"bearer": bearer}},
     });
     (document, strangers)
 }

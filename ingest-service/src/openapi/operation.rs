@@ -6,6 +6,7 @@ use axum::http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 use shared::idempotency::REMEMBERED;
 
+use super::components::Components;
 use super::header::{self, Header};
 use crate::error::{Code, MEDIA_TYPE};
 use crate::rate_limit::Class;
@@ -39,7 +40,8 @@ pub(super) struct Operation {
 struct Answer {
     status: StatusCode,
     text: &'static str,
-    content: Option<(&'static str, Value)>,
+    /// The media type, the schema, and an example.
+    content: Option<(&'static str, Value, Option<Value>)>,
     headers: Vec<Header>,
 }
 
@@ -63,9 +65,16 @@ pub(super) fn part(name: &'static str, text: &str, schema: Value, example: &str)
     Parameter { place: "path", name, text: text.to_owned(), schema, example: Some(json!(example)) }
 }
 
-/// A parameter of the query string.
+/// A parameter of the query string, without an example.
 pub(super) fn query(name: &'static str, text: impl Into<String>, schema: Value) -> Parameter {
     Parameter { place: "query", name, text: text.into(), schema, example: None }
+}
+
+impl Parameter {
+    /// The parameter with an example that the service takes.
+    pub(super) fn such_as(self, example: impl Into<Value>) -> Self {
+        Self { example: Some(example.into()), ..self }
+    }
 }
 
 /// A header of the request.
@@ -204,7 +213,16 @@ impl Operation {
         content: Option<(&'static str, Value)>,
         headers: &[Header],
     ) -> Self {
+        let content = content.map(|(media, schema)| (media, schema, None));
         self.answers.push(Answer { status, text, content, headers: headers.to_vec() });
+        self
+    }
+
+    /// An example of the answer that was described last.
+    pub(super) fn such_as(mut self, example: Value) -> Self {
+        if let Some(Answer { content: Some((_, _, shown)), .. }) = self.answers.last_mut() {
+            *shown = Some(example);
+        }
         self
     }
 
@@ -220,7 +238,7 @@ impl Operation {
     }
 
     /// The operation as OpenAPI writes it.
-    pub(super) fn into_value(mut self) -> Value {
+    pub(super) fn into_value(mut self, components: &mut Components) -> Value {
         if !self.is_public {
             self = self.refuses(&[Code::Unauthorized]);
         }
@@ -234,30 +252,47 @@ impl Operation {
         let mut responses = Map::new();
         for Answer { status, text, content, headers } in self.answers {
             let response = response(&mut responses, status, text);
-            response["headers"] = header::map(&headers);
-            if let Some((media, schema)) = content {
+            if let Some((media, schema, example)) = content {
                 response["content"] = json!({media: {"schema": schema}});
+                if let Some(example) = example {
+                    response["content"][media]["example"] = example;
+                }
             }
+            refer(response, &headers, components);
         }
         for (status, codes) in self.refusals {
             let texts: Vec<_> = codes.iter().map(|code| format!("`{}`: {}.", code.word(), code.title())).collect();
             let response = response(&mut responses, status, &texts.join(" "));
             let words: Vec<_> = codes.iter().map(|code| code.word()).collect();
             let problem = json!({"$ref": "#/components/schemas/Problem", "properties": {"error": {"enum": words}}});
-            response["content"][MEDIA_TYPE] = json!({"schema": problem});
+            let examples = codes.iter().map(|&code| (code.word().to_owned(), components.error(code)));
+            let examples: Map<String, Value> = examples.collect();
             // Where an answer of another form has the same status, a header of errors is not in all of them.
-            let always = response["headers"].is_null();
-            let headers: Vec<_> = header::of_errors(status).iter().map(|header| header.there(always)).collect();
-            header::add(response, header::map(&headers));
+            let is_shared = response["content"].is_object();
+            response["content"][MEDIA_TYPE] = json!({"schema": problem, "examples": examples});
+            let headers = header::of_errors(status).iter();
+            let headers: Vec<_> = headers.map(|header| if is_shared { header.sometimes() } else { *header }).collect();
+            refer(response, &headers, components);
         }
         for response in responses.values_mut() {
-            header::add(response, header::map(&self.of_any));
+            refer(response, &self.of_any, components);
+            refer(response, &[header::TRACEPARENT], components);
         }
         self.value.insert("responses".to_owned(), Value::Object(responses));
         if !self.parameters.is_empty() {
             self.value.insert("parameters".to_owned(), Value::Array(self.parameters));
         }
         Value::Object(self.value)
+    }
+}
+
+/// Says that a response has `headers`, those that it has not yet.
+fn refer(response: &mut Value, headers: &[Header], components: &mut Components) {
+    for header in headers {
+        let known = &mut response["headers"][header.name];
+        if known.is_null() {
+            *known = components.header(header);
+        }
     }
 }
 

@@ -5,9 +5,10 @@ use schemars::JsonSchema;
 use serde_json::{Value, json};
 use shared::shipment::{ServiceType, ShipmentBody, Status, Timestamp, TrackingNumber, limits};
 
+use super::events::NUMBER;
 use super::header::{CACHE_CONTROL, ETAG, LAST_MODIFIED, LINK, LOCATION, POSITION, REPLAYED};
 use super::operation::{Operation, Parameter, part, query, request_header};
-use super::{Book, schema};
+use super::{Book, schema, shown};
 use crate::error::Code;
 use crate::publish::Registered;
 use crate::query::{self as queries, ListedEvents, Whole};
@@ -38,7 +39,7 @@ const MEANINGS: [(&str, &str); 18] = [
 ];
 
 pub(super) fn number() -> Parameter {
-    part("tracking_number", "The shipment.", schema::<TrackingNumber>(), "99M-7X3K9QBD")
+    part("tracking_number", "The shipment.", schema::<TrackingNumber>(), NUMBER)
 }
 
 pub(super) fn describe(book: &mut Book) {
@@ -51,7 +52,9 @@ pub(super) fn describe(book: &mut Book) {
             .once()
             .body(registration, BODY_BYTES, &[("everything", everything()), ("least", least())])
             .answers(StatusCode::CREATED, "Registered, and a GET finds it.", registered.clone(), &[LOCATION, POSITION, REPLAYED])
+            .such_as(shown::registered())
             .answers(StatusCode::ACCEPTED, "Registered; a GET will find it soon.", registered, &[LOCATION, POSITION, REPLAYED])
+            .such_as(shown::registered())
             .refuses(&[Code::Forbidden]),
     );
     book.add(
@@ -68,6 +71,7 @@ pub(super) fn describe(book: &mut Book) {
                 "Sun, 15 Jun 2025 15:06:40 GMT",
             ))
             .answers(StatusCode::OK, "The shipment.", whole, &[ETAG, LAST_MODIFIED, CACHE_CONTROL])
+            .such_as(shown::whole())
             .answers_with(StatusCode::NOT_MODIFIED, "The caller has it.", None, &[ETAG, LAST_MODIFIED, CACHE_CONTROL])
             .refuses(&[Code::Forbidden, Code::NotFound]),
     );
@@ -81,6 +85,7 @@ pub(super) fn describe(book: &mut Book) {
             .takes(cursor())
             .awaits()
             .answers(StatusCode::OK, "A page.", events, &[LINK])
+            .such_as(shown::events())
             .refuses(&[Code::Forbidden, Code::NotFound]),
     );
     list(book);
@@ -93,7 +98,13 @@ pub(super) fn if_none_match() -> Parameter {
 
 fn limit() -> Parameter {
     let text = format!("Entries on a page; above {} it is {}.", queries::MOST, queries::MOST);
-    query("limit", text, json!({"type": "integer", "minimum": 1, "default": queries::DEFAULT_LIMIT}))
+    query("limit", text, json!({"type": "integer", "minimum": 1, "default": queries::DEFAULT_LIMIT})).such_as(20)
+}
+
+fn offset() -> Parameter {
+    let text = "How many to skip; not together with `cursor`, which goes on beyond the farthest offset.";
+    let schema = json!({"type": "integer", "minimum": 0, "maximum": queries::FARTHEST_OFFSET});
+    query("offset", text, schema).such_as(20)
 }
 
 fn cursor() -> Parameter {
@@ -108,21 +119,18 @@ fn list(book: &mut Book) {
         Operation::get("/shipments", "listShipments", "List shipments, the newest first")
             .tag("shipments")
             .text("For admins and clients; a client is shown its own, whatever it asks for. A parameter without a value counts as absent.")
-            .takes(query("status", "Those that stand there.", word::<Status>()))
-            .takes(query("client_id", "Those of a client.", json!({"type": "string", "maxLength": limits::CLIENT_ID})))
-            .takes(query("service_type", "Those that are to arrive that fast.", word::<ServiceType>()))
-            .takes(query("search", "The beginning of their tracking number.", json!({"type": "string", "pattern": queries::prefix_pattern()})))
-            .takes(query("created_from", "Registered then or later.", time()))
-            .takes(query("created_to", "Registered before.", time()))
+            .takes(query("status", "Those that stand there.", word::<Status>()).such_as("in_transit"))
+            .takes(query("client_id", "Those of a client.", json!({"type": "string", "maxLength": limits::CLIENT_ID})).such_as("client_001"))
+            .takes(query("service_type", "Those that are to arrive that fast.", word::<ServiceType>()).such_as("next_day"))
+            .takes(query("search", "The beginning of their tracking number.", json!({"type": "string", "pattern": queries::prefix_pattern()})).such_as("99M-7X"))
+            .takes(query("created_from", "Registered then or later.", time()).such_as("2025-02-01T00:00:00Z"))
+            .takes(query("created_to", "Registered before.", time()).such_as("2025-03-01T00:00:00Z"))
             .takes(limit())
-            .takes(query(
-                "offset",
-                "How many to skip; not together with `cursor`, which goes on beyond the farthest offset.",
-                json!({"type": "integer", "minimum": 0, "maximum": queries::FARTHEST_OFFSET}),
-            ))
+            .takes(offset())
             .takes(cursor())
             .awaits()
             .answers(StatusCode::OK, "A page.", listed, &[LINK])
+            .such_as(shown::page())
             .refuses(&[Code::Forbidden]),
     );
 }

@@ -11,6 +11,8 @@ use crate::router::Edge;
 
 /// The path of the page, below the prefix.
 const PAGE: &str = "swagger";
+const DOCUMENT: &str = "doc.json";
+const INDEX: &str = "index.html";
 /// Files change with the program only: asking again after an hour is often enough for an upgrade to be seen.
 const KEEP: HeaderValue = HeaderValue::from_static("public, max-age=3600");
 /// The page loads from this host and no other. Swagger UI writes styles into its elements and draws its icons as data.
@@ -49,6 +51,11 @@ const FILES: [File; 3] = [
     },
 ];
 
+/// What is asked for by name: `doc.json` is the description again, and `index.html` is where other services of this kind have their page.
+pub(super) fn names() -> Vec<&'static str> {
+    [DOCUMENT, INDEX].into_iter().chain(FILES.iter().map(|file| file.name)).collect()
+}
+
 /// `GET /openapi.json`.
 pub(crate) async fn document(State(edge): State<Edge>, headers: HeaderMap) -> Response {
     let document = &edge.document;
@@ -72,9 +79,8 @@ pub(crate) async fn page() -> Response {
 /// `GET /swagger/{file}`.
 pub(crate) async fn file(edge: State<Edge>, PathPart(name): PathPart, headers: HeaderMap) -> Result<Response, Problem> {
     match name.as_str() {
-        "doc.json" => return Ok(document(edge, headers).await),
-        // Where other services of this kind have their page.
-        "index.html" => {
+        DOCUMENT => return Ok(document(edge, headers).await),
+        INDEX => {
             let to = HeaderValue::try_from(format!("../{PAGE}")).expect("a word of ours");
             return Ok((StatusCode::PERMANENT_REDIRECT, [(header::LOCATION, to)]).into_response());
         }

@@ -21,6 +21,12 @@ impl Described {
         Self { document, compiled: Mutex::default() }
     }
 
+    /// What a reference refers to, or what is there instead of one.
+    fn component<'a>(&'a self, described: &'a Value) -> &'a Value {
+        let referred = described["$ref"].as_str().and_then(|reference| reference.strip_prefix('#'));
+        referred.map_or(described, |pointer| self.document.pointer(pointer).expect("the component is there"))
+    }
+
     /// The template of the route that serves `path`.
     fn template(&self, path: &str) -> Option<&str> {
         let path = path.split('?').next().unwrap_or_default();
@@ -61,7 +67,14 @@ impl Described {
         let fitting = content.iter().find(|(known, _)| *known == "*/*" || essence(known) == essence(media));
         let (_, content) = fitting.unwrap_or_else(|| panic!("{place} is of {media}, which is not described"));
         if media.ends_with("json") && *method != Method::HEAD {
-            self.assert_valid(&place, &content["schema"], &answer.json());
+            let body = answer.json();
+            self.assert_valid(&place, &content["schema"], &body);
+            if let Some(error) = body["error"].as_str() {
+                let example = &self.component(&content["examples"][error])["value"];
+                for member in ["error", "status", "status_code", "title", "type"] {
+                    assert_eq!(body[member], example[member], "{place}: the example has another {member}");
+                }
+            }
         }
     }
 
@@ -69,6 +82,7 @@ impl Described {
     fn check_headers(&self, place: &str, response: &Value, answer: &Answer) {
         let described = response["headers"].as_object().expect("every answer has headers");
         for (name, described) in described {
+            let described = self.component(described);
             match answer.header(name) {
                 Some(value) => self.assert_valid(&format!("{place} {name}"), &described["schema"], &json!(value)),
                 None => assert!(described["required"] != true, "{place} has no {name}"),

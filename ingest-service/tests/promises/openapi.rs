@@ -142,6 +142,65 @@ async fn every_example_is_taken_by_the_service() {
     assert!(sent >= 8, "{sent}");
 }
 
+#[tokio::test]
+async fn every_example_of_an_answer_an_error_and_a_header_is_one() {
+    let world = World::new().await;
+    let document = document(&world).await;
+    let mut answers = 0;
+    for (method, path, operation) in operations(&document) {
+        for (status, response) in operation["responses"].as_object().expect("responses") {
+            let Some(content) = response["content"].get("application/json") else { continue };
+            let place = format!("{method} {path} {status}");
+            if content["schema"] == json!({"type": "object"}) {
+                continue; // the description of the description
+            }
+            assert!(!content["example"].is_null(), "{place} has no example");
+            world.described().assert_valid(&place, &content["schema"], &content["example"]);
+            answers += 1;
+        }
+    }
+    assert!(answers >= 20, "{answers}");
+    let problem = json!({"$ref": "#/components/schemas/Problem"});
+    let errors = document["components"]["examples"].as_object().expect("examples");
+    for (name, example) in errors {
+        world.described().assert_valid(name, &problem, &example["value"]);
+    }
+    assert!(errors.len() >= 20, "{}", errors.len());
+    for (name, header) in document["components"]["headers"].as_object().expect("headers") {
+        world.described().assert_valid(name, &header["schema"], &header["example"]);
+    }
+}
+
+#[tokio::test]
+async fn every_example_of_a_parameter_is_taken_by_the_service() {
+    let world = World::new().await;
+    let document = document(&world).await;
+    let mut tried = 0;
+    for (method, path, operation) in operations(&document) {
+        let mut request = Request::builder().method(method.to_ascii_uppercase().as_str());
+        let mut pairs = form_urlencoded::Serializer::new(String::new());
+        for parameter in operation["parameters"].as_array().into_iter().flatten() {
+            let (name, example) = (parameter["name"].as_str().expect("a name"), &parameter["example"]);
+            match (parameter["in"].as_str().expect("a place"), example) {
+                ("query", Value::Null) => assert_eq!(name, "cursor", "a page before gives it out"),
+                ("query", Value::String(text)) => drop(pairs.append_pair(name, text)),
+                ("query", other) => drop(pairs.append_pair(name, &other.to_string())),
+                ("header", text) => request = request.header(name, text.as_str().expect("text")),
+                _ => continue, // a part of the path
+            }
+            tried += 1;
+        }
+        if operation["requestBody"].is_object() {
+            continue; // sent with its body, below
+        }
+        let uri = format!("{}?{}", fill(path, operation), pairs.finish());
+        let request = request.uri(uri).header("authorization", world.bearer(ADMIN).await);
+        let answer = world.send(request.body(Body::empty()).expect("well-formed")).await;
+        assert!(![400, 422].contains(&answer.status.as_u16()), "{method} {path}: {}", answer.text);
+    }
+    assert!(tried >= 20, "{tried}");
+}
+
 /// Sends a body as the admin.
 async fn send(world: &World, method: &str, path: &str, media: &str, body: String) -> Answer {
     let method = method.to_ascii_uppercase();

@@ -145,8 +145,11 @@ impl Operation {
             "query" => value["allowEmptyValue"] = json!(true),
             _ => {}
         }
-        if let Some(example) = example {
-            value["example"] = example;
+        match example {
+            Some(example) if place == "path" => value["example"] = example,
+            // The page fills in the example of a parameter; whoever lists shipments there would filter by all examples at once.
+            Some(example) => value["schema"]["examples"] = json!([example]),
+            None => {}
         }
         self.parameters.push(value);
         match place {

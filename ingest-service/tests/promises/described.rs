@@ -13,12 +13,18 @@ use crate::world::Answer;
 /// The description, and the schemas that were asked for, compiled.
 pub(crate) struct Described {
     document: Value,
+    /// Its components, whose schemas let no member through that is not described.
+    closed: Value,
     compiled: Mutex<HashMap<String, Arc<Validator>>>,
 }
 
 impl Described {
     pub(crate) fn new(document: Value) -> Self {
-        Self { document, compiled: Mutex::default() }
+        let mut closed = document["components"].clone();
+        for schema in closed["schemas"].as_object_mut().expect("schemas").values_mut() {
+            close(schema);
+        }
+        Self { document, closed, compiled: Mutex::default() }
     }
 
     /// What a reference refers to, or what is there instead of one.
@@ -109,9 +115,8 @@ impl Described {
         let mut compiled = self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
         let make = || {
             let mut whole = schema.clone();
-            whole["components"] = self.document["components"].clone();
-            for schema in whole["components"]["schemas"].as_object_mut().expect("schemas").values_mut() {
-                close(schema);
+            if schema.to_string().contains("$ref") {
+                whole["components"] = self.closed.clone();
             }
             let options = jsonschema::options().should_validate_formats(true).build(&whole);
             Arc::new(options.expect("the description holds schemas"))

@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test test-quick up down status lint fmt play play-both play-orders bench doc contract-coverage
+.PHONY: help run test test-quick up down status lint fmt api-test play play-both play-orders bench doc contract-coverage
 
 # Sets KAFKA_BROKERS, MONGO_URI and REDIS_ADDR to the local servers, unless the caller has set them.
 with_servers := eval "$$(deploy/local/env.sh)"
@@ -61,6 +61,9 @@ play-orders: ## the same under the field policy in three orders: all six tables 
 bench: ## measure the pair, rastro and the bare MongoDB (SECONDS_EACH=… SHIPMENTS=…)
 	@deploy/local/up.sh
 	@$(with_servers) && deploy/bench/run.sh
+
+api-test: ## try the API of a new rastro against its own description, with all checks on (MAX_TIME=… SEED=…)
+	@MAX_TIME='$(MAX_TIME)' SEED='$(SEED)' deploy/api-test/run.sh
 
 contract-coverage: ## write which test holds which statement of the contract (docs/contract-coverage.md)
 	@RASTRO_WRITE_CONTRACT_COVERAGE=1 cargo test -p acceptance --test coverage --locked

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
 use serde::Serialize;
 use shared::event_log::AppendError;
 use shared::shipment::{EventId, FieldError, RejectReason, Status, Timestamp};
@@ -21,6 +22,8 @@ pub(crate) const FIELD_ERRORS: usize = 1_000;
 
 /// What a caller is told of a fault of ours.
 const OUR_FAULT: &str = "Something went wrong on our side; trace_id tells us what";
+/// The media type of an error.
+pub(crate) const MEDIA_TYPE: &str = "application/problem+json";
 
 /// Why a request failed, with its status, its word for programs and its title.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,6 +112,16 @@ impl Code {
         }
     }
 
+    /// The status of the answer.
+    pub(crate) fn status(self) -> StatusCode {
+        self.row().0
+    }
+
+    /// What it means, for people.
+    pub(crate) fn title(self) -> &'static str {
+        self.row().2
+    }
+
     /// The word for programs.
     pub(crate) fn word(self) -> &'static str {
         self.row().1
@@ -133,10 +146,11 @@ struct Parts {
 }
 
 /// What a refusal says about the event that was judged.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub(crate) struct JudgedEvent {
     pub(crate) event_id: EventId,
     pub(crate) tracking_number: shared::shipment::TrackingNumber,
+    #[schemars(extend("enum" = crate::outcome::words()))]
     pub(crate) outcome: &'static str,
     pub(crate) from: Option<Status>,
     pub(crate) to: Option<Status>,
@@ -237,8 +251,8 @@ impl Problem {
         &self.0.errors
     }
 
-    /// Fills the body and the headers of `response`, which [`Problem::into_response`] began.
-    pub(crate) fn render(&self, response: &mut Response, trace: &TraceContext, now: Timestamp, instance: &str) {
+    /// The body that a caller is sent.
+    pub(crate) fn body(&self, trace_id: &str, now: Timestamp, instance: &str) -> Vec<u8> {
         let (status, error, title) = self.0.code.row();
         let detail = self.0.detail.as_ref();
         let body = Body {
@@ -251,16 +265,21 @@ impl Problem {
             status: status.as_u16(),
             detail,
             instance,
-            trace_id: &trace.trace_id(),
+            trace_id,
             errors: &self.0.errors,
             outcome: self.0.outcome.as_ref(),
             next_cursor: self.0.next_cursor.as_deref(),
         };
-        let json = serde_json::to_vec(&body).expect("texts and numbers are JSON");
-        *response.status_mut() = status;
+        serde_json::to_vec(&body).expect("texts and numbers are JSON")
+    }
+
+    /// Fills the body and the headers of `response`, which [`Problem::into_response`] began.
+    pub(crate) fn render(&self, response: &mut Response, trace: &TraceContext, now: Timestamp, instance: &str) {
+        let json = self.body(&trace.trace_id(), now, instance);
+        *response.status_mut() = self.0.code.status();
         let headers = response.headers_mut();
         headers.remove(header::CONTENT_LENGTH);
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
         if let Some(wait) = self.0.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(whole_seconds(wait)));
         }
@@ -276,8 +295,10 @@ pub(crate) fn whole_seconds(wait: Duration) -> u64 {
     wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
 }
 
-#[derive(Serialize)]
-struct Body<'a> {
+/// The body of every error.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Problem")]
+pub(crate) struct Body<'a> {
     error: &'a str,
     message: &'a str,
     status_code: u16,

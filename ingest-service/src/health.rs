@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
+use schemars::JsonSchema;
 use serde::Serialize;
 use shared::shipment::Timestamp;
 use tokio::sync::Mutex;
@@ -29,16 +30,22 @@ struct Found {
     event_queue: bool,
 }
 
-#[derive(Serialize)]
+/// The words for what a check found: it was reached, or it was not.
+const CHECKED: [&str; 2] = ["ok", "unavailable"];
+
+#[derive(Serialize, JsonSchema)]
 struct Checks {
+    #[schemars(extend("enum" = CHECKED))]
     database: &'static str,
+    #[schemars(extend("enum" = CHECKED))]
     cache: &'static str,
+    #[schemars(extend("enum" = CHECKED))]
     event_queue: &'static str,
 }
 
 impl From<Found> for Checks {
     fn from(found: Found) -> Self {
-        let word = |reached| if reached { "ok" } else { "unavailable" };
+        let word = |reached| if reached { CHECKED[0] } else { CHECKED[1] };
         Self { database: word(found.database), cache: word(found.cache), event_queue: word(found.event_queue) }
     }
 }
@@ -81,8 +88,9 @@ async fn reached(dependency: &'static str, check: impl Future<Output = Result<()
     }
 }
 
-#[derive(Serialize)]
-struct Healthy {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Healthy {
+    #[schemars(extend("enum" = ["ok", "degraded", "unhealthy"]))]
     status: &'static str,
     timestamp: Timestamp,
     checks: Checks,
@@ -99,8 +107,9 @@ pub(crate) async fn health(State(edge): State<Edge>) -> Response {
     request::answer(code, &Healthy { status, timestamp: edge.now(), checks: found.into() })
 }
 
-#[derive(Serialize)]
-struct Live {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Live {
+    #[schemars(extend("enum" = ["ok"]))]
     status: &'static str,
 }
 
@@ -109,8 +118,9 @@ pub(crate) async fn live() -> Response {
     request::answer(StatusCode::OK, &Live { status: "ok" })
 }
 
-#[derive(Serialize)]
-struct Ready {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Ready {
+    #[schemars(extend("enum" = ["ready", "not_ready"]))]
     status: &'static str,
     /// What is missing, and what that means.
     reasons: Vec<&'static str>,

@@ -41,7 +41,7 @@ use crate::request::{self, BODY_BYTES, Media, REQUEST_BYTES, Trace};
 use crate::router::Edge;
 
 /// What carries the key.
-const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
+pub(crate) const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
 /// Longest key, in bytes: a UUID has 36, and two of them with a name before them have room in it.
 const KEY_BYTES: usize = 255;
 
@@ -116,6 +116,12 @@ pub(crate) async fn once<W: Work>(
         Err(ended) if ended.is_panic() => std::panic::resume_unwind(ended.into_panic()),
         Err(ended) => Err(Problem::unavailable("The service is shutting down; try again", ended)),
     }
+}
+
+/// What [`key`] accepts: visible characters, not counting the quotation marks around them.
+pub(crate) fn key_pattern() -> String {
+    let (most, but_one, but_two) = (KEY_BYTES, KEY_BYTES - 1, KEY_BYTES - 2);
+    format!("^(\"[!-~]{{1,{most}}}\"|[!#-~][!-~]{{0,{but_one}}}|\"|\"[!-~]{{0,{but_two}}}[!#-~])$")
 }
 
 /// The key that a request carries.

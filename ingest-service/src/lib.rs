@@ -26,6 +26,7 @@ mod idempotent;
 mod json;
 mod jwt_secret;
 mod metrics;
+mod openapi;
 mod outcome;
 mod prefer;
 mod publish;
@@ -60,7 +61,7 @@ pub use client_address::TrustedProxies;
 pub use config::Config;
 pub use create_admin::{Command, CreateAdmin, CreateAdminError, UsageError};
 pub use jwt_secret::{JwtSecrets, Secret};
-pub use router::router;
+pub use router::{paths, router};
 pub use seed::{SEEDED_USERS, SeedError, SeededUser, check_admin, seed_users};
 pub use serve::{listen, serve};
 

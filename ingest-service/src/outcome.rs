@@ -18,6 +18,14 @@ use crate::router::Edge;
 /// How often a waiter looks for itself: announcements may be lost.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(250);
 
+/// The word for an event that is not decided yet.
+pub(crate) const QUEUED: &str = "queued";
+
+/// All words for what is known of an event.
+pub(crate) fn words() -> Vec<&'static str> {
+    [QUEUED].into_iter().chain(Outcome::ALL.iter().map(|outcome| outcome.as_str())).collect()
+}
+
 /// What is known of an event.
 #[derive(Debug)]
 pub(crate) enum Verdict {

@@ -19,6 +19,7 @@ use crate::config::Config;
 use crate::health::{self, Health};
 use crate::idempotent::once;
 use crate::metrics::{self, Metrics};
+use crate::openapi::{self, Document};
 use crate::publish::{Batch, Registration};
 use crate::rate_limit::RateLimits;
 use crate::request::{IN_FLIGHT_BYTES, PutOff};
@@ -44,6 +45,8 @@ pub(crate) struct Parts {
     pub(crate) health: Health,
     pub(crate) metrics: Metrics,
     pub(crate) streams: Streams,
+    /// The description of the API.
+    pub(crate) document: Document,
     /// The memory that requests in flight may still take, in bytes.
     pub(crate) memory: Semaphore,
     /// What callers have used of what they may.
@@ -73,6 +76,7 @@ impl Edge {
             health: Health::default(),
             metrics: Metrics::new(registry)?,
             streams: Streams::new(ports.changes.clone(), registry, clock, stop.clone())?,
+            document: Document::new(&config),
             memory: Semaphore::new(IN_FLIGHT_BYTES),
             limits: RateLimits::new(&config.rate_limits),
             put_off: PutOff::default(),
@@ -113,13 +117,16 @@ pub fn router(
     Ok(wrapped(routes(), &edge).with_state(edge))
 }
 
-/// The page of routes. Those of the API are served under `/v1` too. What is posted to `once` may carry an `Idempotency-Key`.
-fn routes() -> Router<Edge> {
-    let operator: [(&str, MethodRouter<Edge>); 4] = [
+/// The page of routes. All of them are served under `/v1` too. What is posted to `once` may carry an `Idempotency-Key`.
+fn table() -> Vec<(&'static str, MethodRouter<Edge>)> {
+    let operator: [(&str, MethodRouter<Edge>); 7] = [
         ("/health", get(health::health)),
         ("/livez", get(health::live)),
         ("/readyz", get(health::ready)),
         ("/metrics", get(metrics::show)),
+        ("/openapi.json", get(openapi::document)),
+        ("/swagger", get(openapi::page)),
+        ("/swagger/{file}", get(openapi::file)),
     ];
     let user = get(authenticate::get_user).patch(authenticate::change_user).delete(authenticate::remove_user);
     let api: [(&str, MethodRouter<Edge>); 16] = [
@@ -142,10 +149,19 @@ fn routes() -> Router<Edge> {
     ];
     let streams: [(&str, MethodRouter<Edge>); 2] =
         [("/stream", get(stream::stream_all)), ("/shipments/{tracking_number}/stream", get(stream::stream_shipment))];
-    let mut router = Router::new();
     let api = api.map(|(path, methods)| (path, methods.route_layer(from_fn(accept::json))));
     let streams = streams.map(|(path, methods)| (path, methods.route_layer(from_fn(accept::events))));
-    for (path, methods) in operator.into_iter().chain(api).chain(streams) {
+    operator.into_iter().chain(api).chain(streams).collect()
+}
+
+/// The paths of all routes, without the prefix `/v1` under which each is served too.
+pub fn paths() -> impl Iterator<Item = &'static str> {
+    table().into_iter().map(|(path, _)| path)
+}
+
+fn routes() -> Router<Edge> {
+    let mut router = Router::new();
+    for (path, methods) in table() {
         router = router.route(path, methods.clone()).route(&format!("/v1{path}"), methods);
     }
     router.fallback(request::not_found).method_not_allowed_fallback(request::method_not_allowed)

@@ -50,6 +50,11 @@ fn last_of_each_partition(positions: impl Iterator<Item = Position>) -> Vec<Posi
     last.into_iter().map(|(partition, offset)| Position { partition, offset }).collect()
 }
 
+/// What is read, as it is written by [`tell`].
+pub(crate) fn pattern() -> String {
+    format!("^[0-9]{{1,9}}:[0-9]{{1,18}}(,[0-9]{{1,9}}:[0-9]{{1,18}}){{0,{}}}$", MOST - 1)
+}
+
 /// What must be applied before the request is answered; mostly nothing.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Awaited(Vec<Position>);

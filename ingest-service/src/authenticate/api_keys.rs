@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
+use schemars::JsonSchema;
 use serde::Serialize;
 use shared::api_key_store::{ApiKey, ApiKeyError, KeyId, KeyText};
 use shared::shipment::Timestamp;
@@ -19,7 +20,8 @@ use crate::validate;
 /// How often a new id is drawn when one is taken: of 10¹² ids even the second one never is.
 const DRAWS: u32 = 3;
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ApiKey")]
 pub(crate) struct ShownKey {
     id: String,
     /// What the key begins with.
@@ -42,12 +44,14 @@ impl From<ApiKey> for ShownKey {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ApiKeys")]
 pub(crate) struct Keys {
     data: Vec<ShownKey>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "MadeApiKey")]
 pub(crate) struct NewKey {
     #[serde(flatten)]
     shown: ShownKey,

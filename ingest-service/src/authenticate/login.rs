@@ -9,6 +9,7 @@ use std::time::Instant;
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, header};
+use schemars::JsonSchema;
 use serde::Serialize;
 use shared::user_store::User;
 
@@ -25,10 +26,15 @@ use crate::{seed, validate};
 pub(super) const NO_STORE: [(HeaderName, HeaderValue); 1] =
     [(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
 
-#[derive(Serialize)]
+/// How a token is to be presented (RFC 6750).
+const TOKEN_TYPE: &str = "Bearer";
+
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Token")]
 pub(crate) struct Granted {
     token: String,
     expires_in: i64,
+    #[schemars(extend("enum" = [TOKEN_TYPE]))]
     token_type: &'static str,
 }
 
@@ -48,7 +54,7 @@ pub(crate) async fn log_in(State(edge): State<Edge>, request: Request) -> Result
         Err(Refusal::PutOff(_)) => LogIn::PutOff,
     });
     let token = edge.tokens.issue(&result?, edge.now())?;
-    Ok((NO_STORE, Json(Granted { token, expires_in: token::LIFE_SECONDS, token_type: "Bearer" })))
+    Ok((NO_STORE, Json(Granted { token, expires_in: token::LIFE_SECONDS, token_type: TOKEN_TYPE })))
 }
 
 enum Refusal {

@@ -20,16 +20,16 @@ use shared::shipment::Reporter;
 use shared::user_store::Role;
 
 pub(crate) use api_key::KeyChecks;
-pub(crate) use api_keys::{add_key, get_key, list_keys, remove_key};
-pub(crate) use login::log_in;
+pub(crate) use api_keys::{Keys, NewKey, ShownKey, add_key, get_key, list_keys, remove_key};
+pub(crate) use login::{Granted, log_in};
 pub(crate) use pass::Pass;
 pub(crate) use password::Turns;
 pub use password::{HashError, PasswordFault, hash_password};
-pub(crate) use password::{LONGEST as LONGEST_PASSWORD, check as check_password};
+pub(crate) use password::{LONGEST as LONGEST_PASSWORD, SHORTEST as SHORTEST_PASSWORD, check as check_password};
 pub(crate) use standing::Standings;
 pub(crate) use throttle::Throttle;
 pub(crate) use token::Tokens;
-pub(crate) use users::{add_user, change_user, get_user, list_users, remove_user};
+pub(crate) use users::{ShownUser, Users, add_user, change_user, get_user, list_users, remove_user};
 
 use crate::error::{Code, Problem};
 use crate::metrics::{Credential, Presented};

@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
+use schemars::JsonSchema;
 use serde::Serialize;
 use shared::shipment::{FieldError, Timestamp};
 use shared::user_store::{Role, User, UserError};
@@ -19,7 +20,8 @@ use crate::validate::{self, UserChange};
 /// How often a change is made anew when somebody else was first. Two admins at one user are rare, five are a loop somewhere.
 const ATTEMPTS: u32 = 5;
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "User")]
 pub(crate) struct ShownUser {
     username: String,
     role: Role,
@@ -36,7 +38,7 @@ impl From<User> for ShownUser {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(crate) struct Users {
     data: Vec<ShownUser>,
 }

@@ -3,6 +3,7 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
+use schemars::JsonSchema;
 use serde::Serialize;
 use shared::carrier::{CarrierMapping, Zone};
 use shared::shipment::Timestamp;
@@ -13,8 +14,8 @@ use crate::error::Problem;
 use crate::request;
 use crate::router::Edge;
 
-#[derive(Serialize)]
-struct Listed<'a> {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct CarrierList<'a> {
     data: Vec<Carrier<'a>>,
     /// The directory, or that they are compiled in.
     source: String,
@@ -23,7 +24,7 @@ struct Listed<'a> {
     last_reload_refused: bool,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Carrier<'a> {
     carrier: &'a str,
     zone: Option<&'a str>,
@@ -47,7 +48,7 @@ pub(crate) async fn list_carriers(State(edge): State<Edge>, caller: Caller) -> R
     caller.require(Action::OperateCarriers)?;
     let carriers = &edge.config.carriers;
     let loaded = carriers.loaded();
-    let listed = Listed {
+    let listed = CarrierList {
         data: loaded.set.iter().map(Carrier::from).collect(),
         source: carriers.origin(),
         read_at: loaded.read_at,

@@ -9,9 +9,9 @@ mod reload;
 mod tally;
 mod unmapped;
 
-pub(crate) use list::list_carriers;
-pub(crate) use reload::post_reload;
-pub(crate) use unmapped::list_unmapped;
+pub(crate) use list::{CarrierList, list_carriers};
+pub(crate) use reload::{Reloaded, post_reload};
+pub(crate) use unmapped::{DEFAULT_LIMIT, MOST, UnmappedList, list_unmapped};
 
 pub use reload::reload_on_hangup;
 pub use tally::UnmappedTally;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
+use schemars::JsonSchema;
 use serde::Serialize;
 use shared::carrier::{CarrierMapping, CarrierSet, MappingProblem};
 use shared::clock::Clock;
@@ -20,8 +21,8 @@ use crate::error::{Code, FIELD_ERRORS, Problem};
 use crate::request;
 use crate::router::Edge;
 
-#[derive(Serialize)]
-struct Reloaded {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Reloaded {
     source: String,
     carriers: usize,
     rules: usize,

@@ -3,6 +3,7 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
+use schemars::JsonSchema;
 use serde::Serialize;
 use shared::carrier::CarrierSet;
 use shared::shipment::{FieldError, Timestamp, TrackingNumber, limits};
@@ -15,16 +16,18 @@ use crate::request::{self, Parameters};
 use crate::router::Edge;
 
 /// Codes in a list when the caller does not say.
-const DEFAULT_LIMIT: u32 = 100;
+pub(crate) const DEFAULT_LIMIT: u32 = 100;
 /// Most codes in a list: as many as one carrier can have.
-const MOST: u32 = 1_000;
+pub(crate) const MOST: u32 = 1_000;
 
-#[derive(Serialize)]
-struct Listed<'a> {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "UnmappedCodes")]
+pub(crate) struct UnmappedList<'a> {
     data: Vec<Entry<'a>>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "UnmappedCode")]
 struct Entry<'a> {
     carrier: &'a str,
     /// `None` for scans without a code, and for the rest.
@@ -73,7 +76,7 @@ pub(crate) async fn list_unmapped(
     let codes = edge.ports.unmapped.list(carrier.as_deref(), limit).await?;
     let carriers = edge.config.carriers.current();
     let data = codes.iter().map(|code| Entry::of(code, &carriers)).collect();
-    Ok(request::answer(StatusCode::OK, &Listed { data }))
+    Ok(request::answer(StatusCode::OK, &UnmappedList { data }))
 }
 
 /// Carrier and limit.

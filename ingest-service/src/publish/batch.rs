@@ -3,6 +3,7 @@
 
 use axum::http::StatusCode;
 use bytes::Bytes;
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 use shared::carrier::Reading;
@@ -20,8 +21,9 @@ use crate::router::Edge;
 use crate::tracking_position;
 use crate::validate::{self, BatchItem, Understood};
 
-#[derive(Serialize)]
-struct Results {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "BatchResults")]
+pub(crate) struct Results {
     received: usize,
     queued: usize,
     rejected: usize,
@@ -30,7 +32,8 @@ struct Results {
     items: Vec<ItemResult>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "BatchItem")]
 struct ItemResult {
     index: usize,
     event_id: Option<EventId>,
@@ -42,7 +45,8 @@ struct ItemResult {
     error: Option<ItemError>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "BatchItemError")]
 struct ItemError {
     error: &'static str,
     message: String,

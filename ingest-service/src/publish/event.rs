@@ -3,6 +3,7 @@
 use axum::extract::{Request, State};
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
 use serde::Serialize;
 use shared::carrier::Reading;
 use shared::event_log::Topic;
@@ -21,10 +22,11 @@ use crate::tracking_position;
 use crate::validate::{self, Understood};
 
 /// The answer to an event that was accepted.
-#[derive(Serialize)]
-struct Accepted {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Accepted {
     event_id: EventId,
     /// `queued`, or the outcome when it is known.
+    #[schemars(extend("enum" = outcome::words()))]
     status: &'static str,
     tracking_number: TrackingNumber,
     message: &'static str,
@@ -91,7 +93,7 @@ fn answer(id: EventId, verdict: &Verdict, wait: Option<Wait>, mapped: Option<Rea
         Verdict::Entered(outcome) => (outcome.as_str(), "Event recorded in the history; it moved nothing"),
         Verdict::Duplicate => ("duplicate", "The same event was there before"),
         Verdict::DeadLettered => ("dead_lettered", "Event accepted, but it could not be processed; it is kept"),
-        Verdict::Queued | Verdict::Refused(_) => ("queued", "Event accepted for processing"),
+        Verdict::Queued | Verdict::Refused(_) => (outcome::QUEUED, "Event accepted for processing"),
     };
     let known = matches!(verdict, Verdict::Entered(_) | Verdict::Duplicate);
     let code = if known && wait.is_some() { StatusCode::OK } else { StatusCode::ACCEPTED };

@@ -5,10 +5,10 @@ mod event;
 mod scan;
 mod shipment;
 
-pub(crate) use batch::Batch;
-pub(crate) use event::post_event;
+pub(crate) use batch::{Batch, Results};
+pub(crate) use event::{Accepted, post_event};
 pub(crate) use scan::post_scans;
-pub(crate) use shipment::Registration;
+pub(crate) use shipment::{Registered, Registration};
 
 use axum::http::HeaderValue;
 use shared::shipment::{EventId, Outcome};

@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
 use bytes::Bytes;
+use schemars::JsonSchema;
 use serde::Serialize;
 use shared::event_log::{Position, Topic};
 use shared::shipment::{ServiceType, ShipmentBody, ShipmentCreated, Status, Timestamp, TrackingNumber, record};
@@ -25,8 +26,8 @@ const NUMBER_PATIENCE: Duration = Duration::from_secs(5);
 /// How long a registration is waited for before it is answered 202 (contract section 4).
 const PATIENCE: Duration = Duration::from_secs(5);
 
-#[derive(Serialize)]
-struct Registered<'a> {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Registered<'a> {
     tracking_number: TrackingNumber,
     status: Status,
     created_at: Timestamp,

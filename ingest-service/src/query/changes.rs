@@ -3,6 +3,7 @@
 use axum::extract::State;
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
+use schemars::JsonSchema;
 use serde::Serialize;
 use shared::change_feed::{Bounds, Change, FeedError};
 use shared::shipment::FieldError;
@@ -17,9 +18,9 @@ use crate::router::Edge;
 use crate::stream::{Filter, Gone, Match, Place};
 
 /// Changes on a page when the caller does not say.
-const DEFAULT_LIMIT: usize = 100;
+pub(crate) const DEFAULT_LIMIT: usize = 100;
 /// Most changes on a page: half a megabyte.
-const MOST: usize = 1_000;
+pub(crate) const MOST: usize = 1_000;
 /// Most changes that are looked at for one page: a client whose changes are rare gets a page with few of them, or none, and a cursor behind what
 /// was looked at.
 const LOOKED_AT: usize = 10_000;
@@ -30,21 +31,26 @@ const PAGE_TIME: Duration = Duration::from_secs(5);
 /// What `cursor` says to begin behind everything that is there.
 const NOW: &str = "now";
 
-#[derive(Serialize)]
-struct Listed<'a> {
-    data: Vec<Item<'a>>,
-    pagination: Pagination,
+/// A page of changes.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct ListedChanges<'a> {
+    data: Vec<ListedChange<'a>>,
+    pagination: ChangesPagination,
 }
 
-#[derive(Serialize)]
-struct Item<'a> {
+/// A change, and the place behind it.
+#[derive(Serialize, JsonSchema)]
+struct ListedChange<'a> {
+    /// The place behind the change, for `cursor` and for `Last-Event-ID`.
     id: &'a str,
     #[serde(flatten)]
     change: &'a Change,
 }
 
-#[derive(Serialize)]
-struct Pagination {
+/// Where the page stands.
+#[derive(Serialize, JsonSchema)]
+struct ChangesPagination {
+    /// Most changes on the page.
     limit: usize,
     /// Whether there is more at present.
     has_next: bool,
@@ -86,10 +92,11 @@ pub(crate) async fn list_changes(
         }
     };
     let found = look(&edge, &mut place, &bounds, &filter, limit).await?;
-    let pagination = Pagination { limit, has_next: !place.stretches(&bounds).is_empty(), next_cursor: place.id() };
-    let data = found.iter().map(|Match { place, entry }| Item { id: place, change: &entry.change }).collect();
+    let pagination =
+        ChangesPagination { limit, has_next: !place.stretches(&bounds).is_empty(), next_cursor: place.id() };
+    let data = found.iter().map(|Match { place, entry }| ListedChange { id: place, change: &entry.change }).collect();
     let next = pagination.has_next.then(|| pagination.next_cursor.clone());
-    let mut response = request::answer(StatusCode::OK, &Listed { data, pagination });
+    let mut response = request::answer(StatusCode::OK, &ListedChanges { data, pagination });
     page::link_next(&mut response, &uri, &parameters, next.as_deref());
     Ok(response)
 }

@@ -43,7 +43,7 @@ fn entity_tag(version: i64, body: &[u8]) -> String {
 /// Whether the caller has what `tag` stands for. With `If-None-Match` the time does not count (section 13.1.3).
 fn is_known(headers: &HeaderMap, tag: &str, modified: Timestamp) -> bool {
     if headers.contains_key(header::IF_NONE_MATCH) {
-        return headers.get_all(header::IF_NONE_MATCH).iter().any(|line| names(line.as_bytes(), tag.as_bytes()));
+        return has_tag(headers, tag);
     }
     let mut dates = headers.get_all(header::IF_MODIFIED_SINCE).iter();
     let (Some(date), None) = (dates.next(), dates.next()) else { return false };
@@ -51,6 +51,11 @@ fn is_known(headers: &HeaderMap, tag: &str, modified: Timestamp) -> bool {
     let since = date.to_str().ok().and_then(|date| httpdate::parse_http_date(date).ok());
     let since = since.and_then(|since| since.duration_since(UNIX_EPOCH).ok());
     since.is_some_and(|since| i128::from(modified.unix_seconds()) <= i128::from(since.as_secs()))
+}
+
+/// Whether `If-None-Match` says that the caller has what `tag` stands for.
+pub(crate) fn has_tag(headers: &HeaderMap, tag: &str) -> bool {
+    headers.get_all(header::IF_NONE_MATCH).iter().any(|line| names(line.as_bytes(), tag.as_bytes()))
 }
 
 /// Whether a line of `If-None-Match` names `tag`: `*` names every one; else by weak comparison (section 8.8.3.2), for which `W/` does not count. Tags are

@@ -14,7 +14,7 @@ const OF_EVENTS: u8 = 2;
 /// The layout, the epoch, the offset and the partition; the tracking number follows.
 const EVENTS_HEAD: usize = 1 + 8 + 8 + 4;
 /// Longest cursor that is looked at, in characters.
-const LONGEST: usize = 64;
+pub(crate) const LONGEST: usize = 64;
 
 /// The cursor behind a shipment.
 pub(super) fn after(filter: &ListFilter, created_at: Timestamp, number: TrackingNumber) -> String {

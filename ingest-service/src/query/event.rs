@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
+use schemars::JsonSchema;
 use serde::Serialize;
 use shared::event_log::{Position, Topic};
 use shared::shipment::{CarrierScan, EventId, RejectReason, Status, Timestamp, TrackingNumber};
@@ -22,10 +23,12 @@ use crate::tracking_position::{Awaited, Shows};
 /// How long the processor is given to catch up with the log as it was when we were asked, before an unknown event counts as queued.
 const CATCH_UP: Duration = Duration::from_millis(250);
 
-#[derive(Serialize)]
-struct Found<'a> {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "EventOutcome")]
+pub(crate) struct Found<'a> {
     event_id: EventId,
     tracking_number: TrackingNumber,
+    #[schemars(extend("enum" = outcome::words()))]
     outcome: &'static str,
     reason: Option<RejectReason>,
     from: Option<Status>,
@@ -127,7 +130,7 @@ impl<'a> Found<'a> {
         Self {
             event_id,
             tracking_number: event_id.tracking_number,
-            outcome: "queued",
+            outcome: outcome::QUEUED,
             reason: None,
             from: None,
             to: None,

@@ -3,6 +3,7 @@
 use axum::extract::State;
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
+use schemars::JsonSchema;
 use serde::Serialize;
 use shared::shipment::{FieldError, ServiceType, Status, Timestamp, limits};
 use shared::shipment_store::{ListFilter, PageStart};
@@ -19,17 +20,18 @@ use crate::router::Edge;
 use crate::tracking_position::{Awaited, Shows};
 
 /// Farthest offset: the store walks over what it skips. A cursor costs the same on every page.
-const FARTHEST_OFFSET: u64 = 100_000;
+pub(crate) const FARTHEST_OFFSET: u64 = 100_000;
 /// Longest prefix of a tracking number, in characters.
 const PREFIX: usize = 16;
 
-#[derive(Serialize)]
-struct Listed<'a> {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ShipmentPage")]
+pub(crate) struct Listed<'a> {
     data: Vec<Summary<'a>>,
     pagination: Pagination,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Pagination {
     total: u64,
     /// Else there are at least so many.
@@ -150,6 +152,11 @@ fn client(text: &str) -> Read<String> {
         return Err(("too_long", format!("must have at most {} characters", limits::CLIENT_ID)));
     }
     Ok(text.to_owned())
+}
+
+/// What [`prefix`] accepts.
+pub(crate) fn prefix_pattern() -> String {
+    format!("^[A-Za-z0-9-]{{0,{PREFIX}}}$")
 }
 
 fn prefix(text: &str) -> Read<String> {

@@ -5,9 +5,9 @@ use axum::response::Response;
 use form_urlencoded::Serializer;
 
 /// Entries on a page when the caller does not say (contract section 4).
-pub(super) const DEFAULT_LIMIT: u32 = 10;
+pub(crate) const DEFAULT_LIMIT: u32 = 10;
 /// Most entries on a page (contract section 4).
-pub(super) const MOST: u32 = 100;
+pub(crate) const MOST: u32 = 100;
 
 /// What a parameter says, or why it cannot be understood: a word for programs and a text.
 pub(super) type Read<T> = Result<T, (&'static str, String)>;

@@ -4,10 +4,12 @@
 use axum::extract::State;
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
+use schemars::JsonSchema;
 use serde::Serialize;
 use shared::shipment::event::Location;
 use shared::shipment::{
-    CarrierScan, EventBody, EventId, FieldError, Kind, RejectReason, Reporter, Status, Timestamp, TrackingNumber,
+    CarrierScan, EventBody, EventId, FieldError, Kind, Outcome, RejectReason, Reporter, Status, Timestamp,
+    TrackingNumber,
 };
 use shared::shipment_store::{EventRow, RowPosition};
 
@@ -20,13 +22,15 @@ use crate::request::{self, Parameters, PathPart};
 use crate::router::Edge;
 use crate::tracking_position::{Awaited, Shows};
 
-#[derive(Serialize)]
-struct Listed<'a> {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "EventPage")]
+pub(crate) struct Listed<'a> {
     data: Vec<Entry<'a>>,
     pagination: Pagination,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "EventPagination")]
 struct Pagination {
     limit: u32,
     has_next: bool,
@@ -35,9 +39,11 @@ struct Pagination {
 
 /// One event and what became of it. What another client reported and did not get into the history is left out: the shipment's
 /// client learns that it was refused, and nothing of the other one's.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "EventEntry")]
 struct Entry<'a> {
     event_id: EventId,
+    #[schemars(with = "Outcome")]
     outcome: &'static str,
     /// The outcome's; the reported one is `reported_reason`.
     reason: Option<RejectReason>,

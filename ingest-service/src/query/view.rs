@@ -2,26 +2,27 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use shared::shipment::event::Location;
 use shared::shipment::registration::Party;
 use shared::shipment::{EventId, HistoryEntry, Kind, Policy, ServiceType, Status, Timestamp, TrackingNumber};
 use shared::shipment_store::StoredShipment;
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Place<'a> {
     address: &'a str,
     coordinates: Location,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Dimensions {
     length: f64,
     width: f64,
     height: f64,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Package<'a> {
     weight_kg: f64,
     dimensions: Dimensions,
@@ -29,7 +30,8 @@ struct Package<'a> {
 }
 
 /// One scan or move.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "HistoryEntry")]
 struct Entry<'a> {
     status: Option<Status>,
     kind: Option<Kind>,
@@ -66,7 +68,8 @@ impl<'a> Entry<'a> {
 }
 
 /// A shipment without its history, as a list shows it.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ShipmentSummary")]
 pub(super) struct Summary<'a> {
     tracking_number: TrackingNumber,
     client_id: &'a str,
@@ -126,8 +129,9 @@ impl<'a> Summary<'a> {
 }
 
 /// A shipment with its history, in order of timestamp.
-#[derive(Serialize)]
-pub(super) struct Whole<'a> {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Shipment")]
+pub(crate) struct Whole<'a> {
     #[serde(flatten)]
     summary: Summary<'a>,
     status_history: Vec<Entry<'a>>,

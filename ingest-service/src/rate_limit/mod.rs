@@ -57,7 +57,7 @@ impl Class {
     }
 
     /// The class of a request; `None` for what is never limited.
-    fn of(method: &Method, route: &str) -> Option<Self> {
+    pub(crate) fn of(method: &Method, route: &str) -> Option<Self> {
         match *method {
             _ if is_for_operators(route) => None,
             Method::GET | Method::HEAD | Method::OPTIONS => Some(Self::Reads),

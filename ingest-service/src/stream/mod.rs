@@ -48,7 +48,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use filter::Filter;
 pub(crate) use hub::{Hub, Match};
-pub(crate) use place::{Gone, Place};
+pub(crate) use place::{Gone, LONGEST as LONGEST_ID, Place};
 
 use crate::authenticate::Pass;
 use crate::authorize::Action;
@@ -119,17 +119,17 @@ pub(crate) async fn stream_shipment(
     if let Some((name, _)) = parameters.first() {
         return Err(Problem::field(name, "unknown_field", "is not a parameter of this stream"));
     }
-    let partition = edge.ports.changes.partition_of(number);
-    let last = match last_event_id(&headers)? {
-        None => None,
-        Some(id) => Some(Place::read_of(id, partition).ok_or_else(not_an_id)?),
-    };
     let Some(shipment) = edge.ports.store.shipment(number).await? else {
         return Err(Problem::new(Code::NotFound, "There is no shipment with this tracking number"));
     };
     if !pass.caller().may_see(Some(shipment.created.client_id())) {
         return Err(Problem::new(Code::Forbidden, "The shipment belongs to another client"));
     }
+    let partition = edge.ports.changes.partition_of(number);
+    let last = match last_event_id(&headers)? {
+        None => None,
+        Some(id) => Some(Place::read_of(id, partition).ok_or_else(not_an_id)?),
+    };
     let filter = Filter::of(number, pass.caller());
     open(&edge, pass, filter, last, Some(partition)).await
 }

@@ -20,7 +20,7 @@ const LAYOUT: u8 = 0x43;
 /// Most partitions that an id names: the most that `KAFKA_PARTITIONS` allows.
 const PARTITIONS: usize = 1_000;
 /// Longest id that is looked at, in characters: so many partitions with offsets of some thousand millions. It fits into the head of a request.
-const LONGEST: usize = 8_192;
+pub(crate) const LONGEST: usize = 8_192;
 /// Longest id of a shipment's stream, in characters: three numbers.
 const LONGEST_OF_ONE: usize = 52;
 /// So much may the clocks of two machines differ, in milliseconds: more than what NTP leaves, and less than it takes to make a topic anew and to

@@ -1,11 +1,11 @@
 //! What log-ins and admins send about users and keys.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use shared::shipment::form::Form;
 use shared::shipment::{FieldError, Timestamp, UnknownFields, limits};
 use shared::user_store::Role;
 
-use crate::authenticate::{LONGEST_PASSWORD, check_password};
+use crate::authenticate::{LONGEST_PASSWORD, SHORTEST_PASSWORD, check_password};
 
 /// Longest user name, in characters: an e-mail address has room in it as far as people have them.
 const USERNAME: usize = 64;
@@ -18,15 +18,26 @@ const KEY_NAME: usize = 100;
 /// Every bad field.
 pub(crate) fn credentials(value: Value) -> Result<(String, String), Vec<FieldError>> {
     let mut form = Form::of(value)?;
+    let credentials = read_credentials(&mut form);
+    form.finish(UnknownFields::Refuse)?;
+    Ok(credentials)
+}
+
+/// The schema of [`credentials`].
+pub(crate) fn credentials_schema() -> Value {
+    Form::describe(read_credentials)
+}
+
+fn read_credentials(form: &mut Form) -> (String, String) {
     let username = form.text("username", USERNAME);
     // Not its least length: a short one is a wrong one.
     let password = form.text("password", LONGEST_PASSWORD);
+    form.also("password", || json!({"format": "password"}));
     if password.len() > LONGEST_PASSWORD {
         // Characters are never more than bytes, so the form's own limit lets no valid one through its fingers.
         form.error("password", "too_long", format!("must have at most {LONGEST_PASSWORD} bytes"));
     }
-    form.finish(UnknownFields::Refuse)?;
-    Ok((username, password))
+    (username, password)
 }
 
 /// A user to be added. `Debug` is not derived: it holds a password.
@@ -43,18 +54,34 @@ pub(crate) struct NewUser {
 /// Every bad field.
 pub(crate) fn new_user(value: Value) -> Result<NewUser, Vec<FieldError>> {
     let mut form = Form::of(value)?;
+    let user = read_new_user(&mut form);
+    form.finish(UnknownFields::Refuse)?;
+    Ok(user)
+}
+
+/// The schema of [`new_user`].
+pub(crate) fn new_user_schema() -> Value {
+    with_client(Form::describe(read_new_user))
+}
+
+/// A schema that asks for a client where the role needs one.
+fn with_client(mut schema: Value) -> Value {
+    schema["if"] = json!({"properties": {"role": {"const": Role::Client.as_str()}}});
+    schema["then"] = json!({"required": ["client_id"], "properties": {"client_id": {"type": "string"}}});
+    schema
+}
+
+fn read_new_user(form: &mut Form) -> NewUser {
     let username = form.text("username", USERNAME);
+    form.also("username", || json!({"pattern": r"^[\w.@+-]+$"}));
     if let Err(problem) = check_username(&username) {
         form.error("username", "malformed", problem);
     }
-    let required = !form.has("password");
-    let password = new_password(&mut form);
-    if required {
-        form.error("password", "required", "is required");
-    }
-    let (role, client_id) = role_and_client(&mut form, Role::ALL);
-    form.finish(UnknownFields::Refuse)?;
-    Ok(NewUser { username, password: password.unwrap_or_default(), role, client_id })
+    let present = form.has("password");
+    let password = new_password(form);
+    let password = form.required("password", password, present);
+    let (role, client_id) = role_and_client(form, Role::ALL);
+    NewUser { username, password: password.unwrap_or_default(), role, client_id }
 }
 
 /// Whether a user may be called so. An empty name is another matter.
@@ -73,7 +100,9 @@ pub(crate) fn check_username(name: &str) -> Result<(), String> {
 }
 
 fn new_password(form: &mut Form) -> Option<String> {
-    let password = form.optional_text("password", LONGEST_PASSWORD)?;
+    let password = form.optional_text("password", LONGEST_PASSWORD);
+    form.also("password", || json!({"format": "password", "minLength": SHORTEST_PASSWORD}));
+    let password = password?;
     if let Err(fault) = check_password(&password) {
         form.error("password", fault.word(), fault.to_string());
     }
@@ -82,11 +111,7 @@ fn new_password(form: &mut Form) -> Option<String> {
 
 /// Role and client of somebody new; the role out of `roles`.
 fn role_and_client(form: &mut Form, roles: &[Role]) -> (Role, Option<String>) {
-    let required = !form.has("role");
-    let role = form.optional_word("role", roles, Role::as_str);
-    if required {
-        form.error("role", "required", "is required");
-    }
+    let role = form.word("role", roles, Role::as_str);
     let client_id = form.optional_text("client_id", limits::CLIENT_ID);
     if role == Some(Role::Client) && client_id.is_none() {
         form.error("client_id", "required", "is required for the role client");
@@ -112,15 +137,28 @@ pub(crate) fn user_change(value: Value) -> Result<UserChange, Vec<FieldError>> {
     let is_empty = value.as_object().is_some_and(serde_json::Map::is_empty);
     let no_client = value.get("client_id").is_some_and(Value::is_null);
     let mut form = Form::of(value)?;
-    let password = new_password(&mut form);
-    let role = form.optional_word("role", Role::ALL, Role::as_str);
-    let client_id = form.optional_text("client_id", limits::CLIENT_ID).map(Some);
-    let disabled = form.optional_flag("disabled");
+    let UserChange { password, role, client_id, disabled } = read_user_change(&mut form);
     if is_empty {
         form.error("", "required", "names nothing to change: password, role, client_id or disabled");
     }
     form.finish(UnknownFields::Refuse)?;
     Ok(UserChange { password, role, client_id: if no_client { Some(None) } else { client_id }, disabled })
+}
+
+/// The schema of [`user_change`].
+pub(crate) fn user_change_schema() -> Value {
+    let mut schema = Form::describe(read_user_change);
+    schema["minProperties"] = json!(1);
+    schema
+}
+
+fn read_user_change(form: &mut Form) -> UserChange {
+    UserChange {
+        password: new_password(form),
+        role: form.optional_word("role", Role::ALL, Role::as_str),
+        client_id: form.optional_text("client_id", limits::CLIENT_ID).map(Some),
+        disabled: form.optional_flag("disabled"),
+    }
 }
 
 /// A key to be made.
@@ -137,17 +175,28 @@ pub(crate) struct NewKey {
 /// Every bad field.
 pub(crate) fn new_key(value: Value, now: Timestamp) -> Result<NewKey, Vec<FieldError>> {
     let mut form = Form::of(value)?;
-    let name = form.text("name", KEY_NAME);
-    if name.chars().any(char::is_control) {
-        form.error("name", "malformed", "must not contain control characters");
-    }
-    let (role, client_id) = role_and_client(&mut form, &[Role::Client, Role::Source]);
-    let expires_at = form.optional_timestamp("expires_at");
-    if expires_at.is_some_and(|expires_at| expires_at <= now) {
+    let key = read_key(&mut form);
+    if key.expires_at.is_some_and(|expires_at| expires_at <= now) {
         form.error("expires_at", "out_of_range", "must be in the future");
     }
     form.finish(UnknownFields::Refuse)?;
-    Ok(NewKey { name, role, client_id, expires_at })
+    Ok(key)
+}
+
+/// The schema of [`new_key`].
+pub(crate) fn key_schema() -> Value {
+    with_client(Form::describe(read_key))
+}
+
+fn read_key(form: &mut Form) -> NewKey {
+    let name = form.text("name", KEY_NAME);
+    form.also("name", || json!({"pattern": r"^[^\u0000-\u001f\u007f-\u009f]*[^\s\u0000-\u001f\u007f-\u009f][^\u0000-\u001f\u007f-\u009f]*$"}));
+    if name.chars().any(char::is_control) {
+        form.error("name", "malformed", "must not contain control characters");
+    }
+    let (role, client_id) = role_and_client(form, &[Role::Client, Role::Source]);
+    let expires_at = form.optional_timestamp("expires_at");
+    NewKey { name, role, client_id, expires_at }
 }
 
 #[cfg(test)]

@@ -10,9 +10,12 @@ use shared::carrier::Reading;
 use shared::shipment::{EventBody, FieldError, ShipmentBody, Timestamp, UnknownFields, limits};
 use shared::user_store::Role;
 
-pub(crate) use accounts::{UserChange, check_username, credentials, new_key, new_user, user_change};
+pub(crate) use accounts::{
+    UserChange, check_username, credentials, credentials_schema, key_schema, new_key, new_user, new_user_schema,
+    user_change, user_change_schema,
+};
 pub(crate) use batch::{BatchItem, is_batch, items};
-pub(crate) use scan::scan;
+pub(crate) use scan::{scan, scan_schema};
 
 use crate::authenticate::Caller;
 use crate::error::{Code, Problem};

@@ -3,11 +3,11 @@
 use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::ConnectInfo;
 use axum::http::{HeaderMap, Request, StatusCode, header};
 use http_body_util::BodyExt;
@@ -31,6 +31,7 @@ use shared::user_store::{Role, User, UserStore};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
+use crate::described::Described;
 use crate::process::process;
 
 pub(crate) const SECRET: &str = "a-secret-that-must-never-be-shown-anywhere";
@@ -100,6 +101,7 @@ pub(crate) struct World {
     pub(crate) router: Router,
     ports: Ports,
     clock: Clock,
+    described: Arc<Described>,
 }
 
 impl World {
@@ -144,7 +146,23 @@ impl World {
         };
         replace(&mut ports);
         let (registry, stop, router) = edge(settings, ports.clone(), clock);
-        Self { log, store, window, applied, users, api_keys, keys, unmapped, registry, stop, router, ports, clock }
+        let described = description(&router).await;
+        Self {
+            log,
+            store,
+            window,
+            applied,
+            users,
+            api_keys,
+            keys,
+            unmapped,
+            registry,
+            stop,
+            router,
+            ports,
+            clock,
+            described,
+        }
     }
 
     /// Another instance of the edge in the same world, but for the ports that are replaced.
@@ -166,17 +184,29 @@ impl World {
             router,
             ports,
             clock: self.clock,
+            described: self.described.clone(),
         }
     }
 
-    /// Sends a request as it is.
+    /// The description of the API.
+    pub(crate) fn described(&self) -> &Described {
+        &self.described
+    }
+
+    /// What `path` answers to anybody.
+    pub(crate) async fn bytes(&self, path: &str) -> (StatusCode, HeaderMap, Bytes) {
+        bytes(&self.router, Request::get(path).body(Body::empty()).expect("well-formed")).await
+    }
+
+    /// Sends a request as it is. The answer is as it is described.
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
-        let response = self.router.clone().oneshot(request).await.expect("the router is infallible");
-        let (parts, body) = response.into_parts();
-        let bytes = body.collect().await.expect("a whole body").to_bytes();
+        let (method, path) = (request.method().clone(), request.uri().to_string());
+        let (status, headers, bytes) = bytes(&self.router, request).await;
         let text = String::from_utf8(bytes.to_vec()).expect("text");
         assert!(!text.contains(SECRET) && !text.contains("$2b$"), "a secret got out: {text}");
-        Answer { status: parts.status, headers: parts.headers, text }
+        let answer = Answer { status, headers, text };
+        self.described.check(&method, &path, &answer);
+        answer
     }
 
     pub(crate) async fn get(&self, user: &str, path: &str) -> Answer {
@@ -302,6 +332,29 @@ impl World {
         process(&self.log, &self.store, &self.window).await;
         self.applied.hear(&ends(&self.log));
     }
+}
+
+/// The answer to `request`.
+async fn bytes(router: &Router, request: Request<Body>) -> (StatusCode, HeaderMap, Bytes) {
+    let response = router.clone().oneshot(request).await.expect("the router is infallible");
+    let (parts, body) = response.into_parts();
+    if parts.headers.get(header::CONTENT_TYPE).is_some_and(|media| media == "text/event-stream") {
+        return (parts.status, parts.headers, Bytes::new()); // it has no end
+    }
+    (parts.status, parts.headers, body.collect().await.expect("a whole body").to_bytes())
+}
+
+/// The description that `router` gives. Worlds with one description share its schemas, which take long to compile.
+async fn description(router: &Router) -> Arc<Described> {
+    static DESCRIPTIONS: Mutex<Option<HashMap<Bytes, Arc<Described>>>> = Mutex::new(None);
+    // From an address of its own: in a world with limits it costs no test anything.
+    let reader = SocketAddr::from(([192, 0, 2, 1], 4711));
+    let request = Request::get("/openapi.json").extension(ConnectInfo(reader));
+    let request = request.body(Body::empty()).expect("well-formed");
+    let (_, _, document) = bytes(router, request).await;
+    let make = || Arc::new(Described::new(serde_json::from_slice(&document).expect("JSON")));
+    let mut descriptions = DESCRIPTIONS.lock().unwrap_or_else(PoisonError::into_inner);
+    descriptions.get_or_insert_with(HashMap::new).entry(document.clone()).or_insert_with(make).clone()
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

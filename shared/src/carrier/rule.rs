@@ -11,6 +11,7 @@
 use std::collections::HashMap;
 
 use regex::{Regex, RegexBuilder};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::shipment::{Claim, Kind};
@@ -22,7 +23,7 @@ pub(super) const PATTERN: usize = 500;
 const COMPILED_BYTES: usize = 256 * 1024;
 
 /// What a scan was read as.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Reading {
     /// The status or the kind.
     #[serde(flatten)]
@@ -35,7 +36,7 @@ pub struct Reading {
 }
 
 /// What sort of rule read a scan.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DecidedBy {
     /// One that names a code or a pattern of codes, perhaps with a text.

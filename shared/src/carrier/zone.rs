@@ -3,6 +3,7 @@
 use jiff::Timestamp as Instant;
 use jiff::civil::DateTime;
 use jiff::tz::{TimeZone, TimeZoneDatabase};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 /// A time zone.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,6 +34,20 @@ impl Zone {
     /// never, because clocks were set forward, is as much later. `None` beyond the years that an instant can have.
     pub(super) fn instant(&self, local: DateTime) -> Option<Instant> {
         self.0.to_ambiguous_timestamp(local).compatible().ok()
+    }
+}
+
+impl JsonSchema for Zone {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Zone".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "format": "time-zone", "examples": ["America/Mexico_City"]})
     }
 }
 

@@ -3,6 +3,7 @@
 //! A change is made from the row of its event and from nothing else, so that one that has to be published again after a crash
 //! is the same to the byte.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::event_log::{LogRecord, NewRecord};
@@ -11,7 +12,7 @@ use crate::shipment::{EventId, Outcome, Status, Timestamp, TrackingNumber};
 use crate::shipment_store::EventRow;
 
 /// A change, as it stands in the topic. A reader ignores members that it does not know.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Change {
     /// The event that did it. The same event never does another change: it tells a change that was published twice.
     pub event_id: EventId,

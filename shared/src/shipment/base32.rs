@@ -3,6 +3,18 @@
 /// The alphabet, in the order of the digits' values.
 pub(crate) const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
+/// A character class of the alphabet, for a pattern.
+pub(super) fn class() -> String {
+    format!("[{}]", ALPHABET.iter().copied().map(char::from).collect::<String>())
+}
+
+/// A character class of the alphabet in upper and lower case, for a pattern.
+pub(super) fn either_case() -> String {
+    let upper = ALPHABET.iter().copied().map(char::from);
+    let lower = upper.clone().filter(char::is_ascii_alphabetic).map(|letter| letter.to_ascii_lowercase());
+    format!("[{}]", upper.chain(lower).collect::<String>())
+}
+
 /// The value of one character, upper case only.
 pub(crate) fn digit(character: u8) -> Option<u8> {
     let value = ALPHABET.iter().position(|&known| known == character)?;

@@ -4,6 +4,7 @@
 //! on these and on no word of ours: carriers send their whole list again and again, and when an operator has mapped a code in the meantime,
 //! the same scan is read in another way and must still be a duplicate of itself. So the original is there to be read anew by a rebuild, too.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::base32;
@@ -16,7 +17,7 @@ use super::limits;
 const DERIVED_ID_CHARACTERS: u32 = 26;
 
 /// One scan in the words of its carrier. It has a code, a text or both.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CarrierScan {
     /// The carrier: a slug, and the name of the mapping that read the scan.
     pub carrier: String,
@@ -39,9 +40,7 @@ pub struct CarrierScan {
 impl CarrierScan {
     /// Reads the member `carrier` of a record. What is wrong is remembered in `form`.
     pub(super) fn read(form: &mut Form) -> Self {
-        if !form.has("code") && !form.has("text") {
-            form.error("code", "required", "is required, or text instead of it");
-        }
+        form.any_of(["code", "text"]);
         Self {
             carrier: form.slug("carrier", limits::SLUG),
             code: form.optional_text("code", limits::CARRIER_CODE),

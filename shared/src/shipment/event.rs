@@ -1,8 +1,9 @@
 //! What sources report: the body that a caller sends, the record that the edge writes, and the event that the
 //! processor judges.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::carrier_scan::CarrierScan;
 use super::form::{FieldError, Form, UnknownFields};
@@ -14,7 +15,7 @@ use super::timestamp::Timestamp;
 use super::tracking_number::TrackingNumber;
 
 /// What an event claims: a status, or a kind of scan that claims none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Claim {
     /// "It is now …".
@@ -53,11 +54,13 @@ impl Claim {
 }
 
 /// Where something happened, in degrees (WGS 84).
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Location {
     /// Latitude, −90 to 90.
+    #[schemars(range(min = *limits::LATITUDE.start(), max = *limits::LATITUDE.end()))]
     pub lat: f64,
     /// Longitude, −180 to 180.
+    #[schemars(range(min = *limits::LONGITUDE.start(), max = *limits::LONGITUDE.end()))]
     pub lng: f64,
 }
 
@@ -65,14 +68,14 @@ impl Location {
     /// Reads the member `location` out of `form`, when it is there.
     pub fn read(form: &mut Form, unknown: UnknownFields) -> Option<Self> {
         form.optional_object("location", unknown, |location| Self {
-            lat: location.number("lat", -90.0..=90.0),
-            lng: location.number("lng", -180.0..=180.0),
+            lat: location.number("lat", limits::LATITUDE),
+            lng: location.number("lng", limits::LONGITUDE),
         })
     }
 }
 
 /// Who sent an event over HTTP.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Reporter {
     /// The user.
     pub sub: String,
@@ -128,6 +131,12 @@ impl EventBody {
         let body = Self::read(&mut form, unknown);
         form.finish(unknown)?;
         Ok(body.expect("a form without an error has a tracking number and a claim"))
+    }
+
+    /// The schema of a body.
+    #[must_use]
+    pub fn schema() -> Value {
+        Form::describe(|form| Self::read(form, UnknownFields::Refuse))
     }
 
     /// Reads the members of a body out of `form`; `None` only when an error has been remembered there.
@@ -197,25 +206,24 @@ impl EventBody {
     }
 }
 
+/// The status that no event can claim.
+const NOT_REPORTED: Status = Status::Created;
+
 fn read_claim(form: &mut Form) -> Option<Claim> {
-    let present = (form.has("status"), form.has("kind"));
+    let one = form.one_of(["status", "kind"], "an event has a status or a kind, not both");
     let status = form.optional_word("status", Status::ALL, Status::as_str);
+    form.also(
+        "status",
+        || json!({"enum": Status::ALL.iter().filter(|&&status| status != NOT_REPORTED).collect::<Vec<_>>()}),
+    );
     let kind = form.optional_word("kind", Kind::ALL, Kind::as_str);
-    match present {
-        (true, true) => {
-            form.error("kind", "not_allowed", "an event has a status or a kind, not both");
-            None
-        }
-        (false, false) => {
-            form.error("status", "required", "is required, or kind instead of it");
-            None
-        }
-        (true, false) if status == Some(Status::Created) => {
+    match (status, kind) {
+        _ if !one => None,
+        (Some(NOT_REPORTED), _) => {
             form.error("status", "not_allowed", "a shipment is created with POST /shipments, not by an event");
             None
         }
-        (true, false) => status.map(Claim::Status),
-        (false, true) => kind.map(Claim::Kind),
+        (status, kind) => status.map(Claim::Status).or_else(|| kind.map(Claim::Kind)),
     }
 }
 

@@ -4,14 +4,16 @@
 //! the same report sent again has the same id, and one index of `status_events` serves the look-up by key, by event
 //! id and by shipment.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::{Digest, Sha256};
 
 use super::base32;
-use super::tracking_number::{PREFIX, TrackingNumber};
+use super::tracking_number::{ACCEPTED_CHARACTERS, PREFIX, TrackingNumber};
 
 const KEY_CHARACTERS: u32 = 16;
 const PAYLOAD_CHARACTERS: u32 = 6;
@@ -182,9 +184,26 @@ impl Serialize for EventId {
     }
 }
 
+impl JsonSchema for EventId {
+    fn schema_name() -> Cow<'static, str> {
+        "EventId".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let (fewest, most) = ACCEPTED_CHARACTERS.into_inner();
+        let (digit, either) = (base32::class(), base32::either_case());
+        let hashes = KEY_CHARACTERS + PAYLOAD_CHARACTERS;
+        json_schema!({"type": "string", "pattern": format!("^evt_{either}{{{fewest},{most}}}_{digit}{{{hashes}}}$")})
+    }
+}
+
 impl<'de> Deserialize<'de> for EventId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        let text = Cow::<'de, str>::deserialize(deserializer)?;
         text.parse().map_err(de::Error::custom)
     }
 }

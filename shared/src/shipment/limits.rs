@@ -1,8 +1,13 @@
 //! The size of everything that a caller can send, in one place. Validation, documentation and error messages name
 //! these constants; none of them is written down a second time.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
+/// Latitudes, in degrees.
+pub const LATITUDE: RangeInclusive<f64> = -90.0..=90.0;
+/// Longitudes, in degrees.
+pub const LONGITUDE: RangeInclusive<f64> = -180.0..=180.0;
 /// Longest street address, in characters: the longest postal address formats have about 200.
 pub const ADDRESS: usize = 300;
 /// Longest description of the content, in characters.

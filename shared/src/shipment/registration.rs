@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::event::{Claim, EventBody, Location};
 use super::form::{FieldError, Form, UnknownFields};
@@ -41,7 +42,7 @@ impl ServiceType {
 }
 
 /// A sender or a recipient.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Party {
     /// Name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -98,18 +99,22 @@ impl ShipmentBody {
         Ok(body)
     }
 
+    /// The schema of a body.
+    #[must_use]
+    pub fn schema() -> Value {
+        Form::describe(|form| Self::read(form, UnknownFields::Refuse))
+    }
+
     fn read(form: &mut Form, unknown: UnknownFields) -> Self {
-        const LATITUDE: std::ops::RangeInclusive<f64> = -90.0..=90.0;
-        const LONGITUDE: std::ops::RangeInclusive<f64> = -180.0..=180.0;
         let weight = (Bound::Excluded(0.0), Bound::Included(limits::WEIGHT_KG));
         let side = (Bound::Excluded(0.0), Bound::Included(limits::SIDE_CM));
         Self {
             origin_address: form.text("origin_address", limits::ADDRESS),
-            origin_lat: form.number("origin_lat", LATITUDE),
-            origin_lng: form.number("origin_lng", LONGITUDE),
+            origin_lat: form.number("origin_lat", limits::LATITUDE),
+            origin_lng: form.number("origin_lng", limits::LONGITUDE),
             destination_address: form.text("destination_address", limits::ADDRESS),
-            destination_lat: form.number("destination_lat", LATITUDE),
-            destination_lng: form.number("destination_lng", LONGITUDE),
+            destination_lat: form.number("destination_lat", limits::LATITUDE),
+            destination_lng: form.number("destination_lng", limits::LONGITUDE),
             weight_kg: form.number("weight_kg", weight),
             length_cm: form.number("length_cm", side),
             width_cm: form.number("width_cm", side),
@@ -135,6 +140,14 @@ fn read_party(form: &mut Form) -> Party {
 }
 
 fn read_metadata(form: &mut Form) -> BTreeMap<String, String> {
+    form.tell_pairs(|| {
+        let no_nul = r"^[^\u0000]*$";
+        json!({
+            "maxProperties": limits::METADATA_PAIRS,
+            "propertyNames": {"minLength": 1, "maxLength": limits::METADATA_NAME, "pattern": no_nul},
+            "additionalProperties": {"type": "string", "maxLength": limits::METADATA_VALUE, "pattern": no_nul},
+        })
+    });
     let pairs = form.take_rest();
     if pairs.len() > limits::METADATA_PAIRS {
         form.error("", "too_long", format!("must have at most {} pairs", limits::METADATA_PAIRS));

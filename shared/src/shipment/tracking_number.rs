@@ -3,11 +3,13 @@
 //! A new number is a leased counter put through format-preserving encryption (FF1, NIST SP 800-38G): a bijection
 //! of the 32⁸ numbers, so two counters never give one number, and nobody without the key can tell the next one.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
 use aes::Aes256;
 use fpe::ff1::{FF1, FlexibleNumeralString};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::base32;
@@ -83,9 +85,26 @@ impl Serialize for TrackingNumber {
     }
 }
 
+impl JsonSchema for TrackingNumber {
+    fn schema_name() -> Cow<'static, str> {
+        "TrackingNumber".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    /// What is accepted; what is shown is upper case.
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let (fewest, most) = ACCEPTED_CHARACTERS.into_inner();
+        let (prefix, either) = (PREFIX.replace('M', "[Mm]"), base32::either_case());
+        json_schema!({"type": "string", "pattern": format!("^{prefix}{either}{{{fewest},{most}}}$")})
+    }
+}
+
 impl<'de> Deserialize<'de> for TrackingNumber {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        let text = Cow::<'de, str>::deserialize(deserializer)?;
         text.parse().map_err(de::Error::custom)
     }
 }

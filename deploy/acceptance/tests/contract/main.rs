@@ -6,6 +6,7 @@ mod batch;
 mod carriers;
 mod conditional;
 mod create_admin;
+mod description;
 mod events;
 mod field;
 mod idempotency;
@@ -177,6 +178,9 @@ promises! {
             what_is_beyond_all_bounds_is_told_by_its_name,
             a_caller_who_takes_no_json_is_told_so_before_anything_is_done,
             a_path_says_what_it_has_and_head_answers_like_get,
+        }
+        description {
+            the_api_describes_itself_to_anybody_and_everywhere_alike,
         }
         probes {
             a_platform_that_is_well_says_so,

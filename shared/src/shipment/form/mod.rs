@@ -1,16 +1,21 @@
 //! Reads a JSON object field by field and remembers everything that is wrong with it, so that a caller is told of
 //! all bad fields at once. The edge and the processor read with the same forms: the edge refuses fields that it does
-//! not know, the processor ignores them (contract sections 4 and 5).
+//! not know, the processor ignores them (contract sections 4 and 5). Every method also says what it reads, when a description is asked for
+//! ([`Form::describe`]).
+
+mod described;
 
 use std::ops::{Bound, RangeBounds};
 
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
+use self::described::Description;
 use super::timestamp::Timestamp;
 
 /// One thing that is wrong with one field.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct FieldError {
     /// The path of the field, `recipient.email` for a nested one.
     pub field: String,
@@ -45,6 +50,8 @@ pub struct Form {
     object: Map<String, Value>,
     path: String,
     errors: Vec<FieldError>,
+    /// What is asked for, when nothing is read and a description is made instead.
+    description: Option<Box<Description>>,
 }
 
 impl Form {
@@ -54,7 +61,7 @@ impl Form {
     /// `value` is no object.
     pub fn of(value: Value) -> Result<Self, Vec<FieldError>> {
         match value {
-            Value::Object(object) => Ok(Self { object, path: String::new(), errors: Vec::new() }),
+            Value::Object(object) => Ok(Self { object, path: String::new(), errors: Vec::new(), description: None }),
             other => {
                 Err(vec![FieldError::new("", "wrong_type", format!("expected an object, got {}", name_of(&other)))])
             }
@@ -77,15 +84,43 @@ impl Form {
         self.object.remove(field).filter(|value| !value.is_null())
     }
 
-    fn require<T>(&mut self, field: &str, value: Option<T>, present: bool) -> Option<T> {
+    /// Asks for `value`, which was read as that of an optional field and was `present` before that. The value again.
+    pub fn required<T>(&mut self, field: &str, value: Option<T>, present: bool) -> Option<T> {
+        self.tell_required(field);
         if !present {
             self.error(field, "required", "is required");
         }
         value
     }
 
+    /// Asks for at least one of two members, which are then read as optional ones.
+    pub fn any_of(&mut self, members: [&'static str; 2]) {
+        self.tell_group("anyOf", members);
+        self.one_at_least(members);
+    }
+
+    /// Asks for one of two members and not both, which are then read as optional ones; `not_both` is the sentence for a caller who sends
+    /// both. Whether one of them is there, and only one.
+    pub fn one_of(&mut self, members: [&'static str; 2], not_both: &str) -> bool {
+        self.tell_group("oneOf", members);
+        let both = members.iter().all(|member| self.has(member));
+        if both {
+            self.error(members[1], "not_allowed", not_both);
+        }
+        self.one_at_least(members) && !both
+    }
+
+    fn one_at_least(&mut self, members: [&'static str; 2]) -> bool {
+        let there = members.iter().any(|member| self.has(member));
+        if !there {
+            self.error(members[0], "required", format!("is required, or {} instead of it", members[1]));
+        }
+        there
+    }
+
     /// An optional text of 1 to `longest` characters.
     pub fn optional_text(&mut self, field: &str, longest: usize) -> Option<String> {
+        self.tell(field, || described::text(longest));
         match self.take(field)? {
             Value::String(text) if text.trim().is_empty() => {
                 self.error(field, "too_short", "must not be empty");
@@ -111,12 +146,14 @@ impl Form {
     pub fn text(&mut self, field: &str, longest: usize) -> String {
         let present = self.has(field);
         let text = self.optional_text(field, longest);
-        self.require(field, text, present).unwrap_or_default()
+        self.required(field, text, present).unwrap_or_default()
     }
 
     /// An optional slug: `[a-z0-9_-]`, 1 to `longest` characters.
     pub fn optional_slug(&mut self, field: &str, longest: usize) -> Option<String> {
-        let text = self.optional_text(field, longest)?;
+        let text = self.optional_text(field, longest);
+        self.tell(field, || described::slug(longest));
+        let text = text?;
         if text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-')) {
             return Some(text);
         }
@@ -128,11 +165,21 @@ impl Form {
     pub fn slug(&mut self, field: &str, longest: usize) -> String {
         let present = self.has(field);
         let slug = self.optional_slug(field, longest);
-        self.require(field, slug, present).unwrap_or_default()
+        self.required(field, slug, present).unwrap_or_default()
     }
 
     /// An optional text that `parse` turns into a value; its error is the sentence for the caller.
-    pub fn optional_parsed<T, E: std::fmt::Display>(
+    pub fn optional_parsed<T: JsonSchema, E: std::fmt::Display>(
+        &mut self,
+        field: &str,
+        code: &'static str,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Option<T> {
+        self.tell(field, described::of::<T>);
+        self.take_parsed(field, code, parse)
+    }
+
+    fn take_parsed<T, E: std::fmt::Display>(
         &mut self,
         field: &str,
         code: &'static str,
@@ -154,7 +201,7 @@ impl Form {
     }
 
     /// A required text that `parse` turns into a value. `None` only when an error has been remembered.
-    pub fn parsed<T, E: std::fmt::Display>(
+    pub fn parsed<T: JsonSchema, E: std::fmt::Display>(
         &mut self,
         field: &str,
         code: &'static str,
@@ -162,17 +209,24 @@ impl Form {
     ) -> Option<T> {
         let present = self.has(field);
         let value = self.optional_parsed(field, code, parse);
-        self.require(field, value, present)
+        self.required(field, value, present)
     }
 
     /// An optional word out of a closed list.
     pub fn optional_word<T: Copy>(&mut self, field: &str, all: &[T], word: fn(T) -> &'static str) -> Option<T> {
-        self.optional_parsed(field, "unknown_value", |text| {
-            all.iter().copied().find(|&known| word(known) == text).ok_or_else(|| {
-                let words: Vec<_> = all.iter().map(|&known| word(known)).collect();
-                format!("must be one of {}", words.join(", "))
-            })
+        let words = || all.iter().map(|&known| word(known)).collect::<Vec<_>>();
+        self.tell(field, || json!({"type": "string", "enum": words()}));
+        self.take_parsed(field, "unknown_value", |text| {
+            let known = all.iter().copied().find(|&known| word(known) == text);
+            known.ok_or_else(|| format!("must be one of {}", words().join(", ")))
         })
+    }
+
+    /// A required word out of a closed list. `None` only when an error has been remembered.
+    pub fn word<T: Copy>(&mut self, field: &str, all: &[T], word: fn(T) -> &'static str) -> Option<T> {
+        let present = self.has(field);
+        let value = self.optional_word(field, all, word);
+        self.required(field, value, present)
     }
 
     /// A required RFC 3339 time.
@@ -187,10 +241,10 @@ impl Form {
 
     /// A required finite number within `range`.
     pub fn number(&mut self, field: &str, range: impl RangeBounds<f64>) -> f64 {
-        let Some(value) = self.take(field) else {
-            self.error(field, "required", "is required");
-            return 0.0;
-        };
+        self.tell(field, || described::number(&range));
+        let value = self.take(field);
+        let present = value.is_some();
+        let Some(value) = self.required(field, value, present) else { return 0.0 };
         match value.as_f64().filter(|_| value.is_number()) {
             Some(number) if range.contains(&number) => number + 0.0, // -0 and 0 are one number
             Some(_) => {
@@ -206,6 +260,7 @@ impl Form {
 
     /// An optional `true` or `false`.
     pub fn optional_flag(&mut self, field: &str) -> Option<bool> {
+        self.tell(field, || json!({"type": "boolean"}));
         match self.take(field)? {
             Value::Bool(flag) => Some(flag),
             other => {
@@ -222,9 +277,15 @@ impl Form {
         unknown: UnknownFields,
         read: impl FnOnce(&mut Form) -> T,
     ) -> Option<T> {
+        if self.describes() {
+            let inner = Self::describe(read);
+            self.tell(field, || inner);
+            return None;
+        }
         match self.take(field)? {
             Value::Object(object) => {
-                let mut inner = Form { object, path: format!("{}{field}.", self.path), errors: Vec::new() };
+                let path = format!("{}{field}.", self.path);
+                let mut inner = Form { object, path, errors: Vec::new(), description: None };
                 let value = read(&mut inner);
                 inner.refuse_rest(unknown);
                 self.errors.append(&mut inner.errors);
@@ -291,8 +352,6 @@ fn words_for(range: &impl RangeBounds<f64>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]

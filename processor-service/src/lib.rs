@@ -78,6 +78,19 @@ impl Processor {
         health::Health::new(self.ports.clone(), self.lanes.clone(), self.clock)
     }
 
+    /// The queues that a subscriber fills: for one that is not [`run`](Self::run), as the simulator's (`deploy/sim`).
+    #[must_use]
+    pub fn lanes(&self) -> Arc<Lanes> {
+        self.lanes.clone()
+    }
+
+    /// The work of lane `index`, from 0: applies batches until the queues are closed, or at once when `end` is cancelled.
+    /// [`run`](Self::run) is all lanes and a subscriber.
+    pub fn lane(&self, index: usize, end: CancellationToken) -> impl Future<Output = ()> + Send + 'static {
+        let queue = self.lanes.queue(index);
+        Lane::new(queue, &self.config, self.ports.clone(), self.clock, self.metrics.clone()).run(end)
+    }
+
     /// Applies what `subscriber` offers until `stop` is cancelled; then finishes what was begun, commits and leaves the group.
     ///
     /// # Errors
@@ -93,9 +106,7 @@ impl Processor {
         let lanes_end = CancellationToken::new();
         let mut tasks = tokio::task::JoinSet::new();
         for index in 0..self.config.lanes {
-            let queue = self.lanes.queue(index);
-            let lane = Lane::new(queue, &self.config, self.ports.clone(), self.clock, self.metrics.clone());
-            tasks.spawn(lane.run(lanes_end.clone()));
+            tasks.spawn(self.lane(index, lanes_end.clone()));
         }
         // A lane ends only when it is told to. One that ends earlier has panicked: stop the subscription, so that another
         // member takes the partitions over.

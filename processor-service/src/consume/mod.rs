@@ -117,6 +117,20 @@ impl Lanes {
         }
     }
 
+    /// [`PartitionConsumer::revoked`] with a patience of the caller's own.
+    pub fn revoked_within(&self, partitions: &[i32], patience: Duration) {
+        let deadline = Instant::now() + patience;
+        for queue in &self.queues {
+            queue.forget(partitions);
+        }
+        for &partition in partitions {
+            if !self.of(partition).drained(partition, deadline) {
+                tracing::warn!(partition, "a revoked partition did not drain in time; its new owner repeats the batch");
+            }
+            self.metrics.forget_lag(partition);
+        }
+    }
+
     /// How long ago the subscriber was last heard of.
     #[must_use]
     pub fn silence(&self) -> Option<Duration> {
@@ -167,16 +181,7 @@ impl PartitionConsumer for Lanes {
     }
 
     fn revoked(&self, partitions: &[i32]) {
-        let deadline = Instant::now() + DRAIN_DEADLINE;
-        for queue in &self.queues {
-            queue.forget(partitions);
-        }
-        for &partition in partitions {
-            if !self.of(partition).drained(partition, deadline) {
-                tracing::warn!(partition, "a revoked partition did not drain in time; its new owner repeats the batch");
-            }
-            self.metrics.forget_lag(partition);
-        }
+        self.revoked_within(partitions, DRAIN_DEADLINE);
     }
 
     fn lag(&self, partition: i32, records: i64) {

@@ -90,11 +90,14 @@ impl Lane {
     ) -> Result<Option<(Decision, Durable)>, Failure> {
         let started = Instant::now();
         let decision = work.decide(&self.ports, &mut self.cache).await?;
-        if !work.write(&self.ports, &decision).await? {
+        if !work.write_rows(&self.ports, &decision).await? {
             return Ok(None);
         }
         let durable = Durable { at: (self.clock)(), took: started.elapsed() };
         self.bury(work, &decision, attempts).await?;
+        if !work.write_states(&self.ports, &decision).await? {
+            return Ok(None);
+        }
         let changes = decision.changes(&self.ports).await?;
         if !changes.is_empty() {
             self.ports.log.append(Topic::Changes, changes).await.all()?;
@@ -103,7 +106,7 @@ impl Lane {
         Ok(Some((decision, durable)))
     }
 
-    /// Writes the dead letters and waits until they are acknowledged.
+    /// Step 6: writes the dead letters and waits until they are acknowledged.
     async fn bury(&self, work: &Work<'_>, decision: &Decision, attempts: Attempts) -> Result<(), AppendError> {
         if decision.dead.is_empty() {
             return Ok(());

@@ -6,7 +6,8 @@
 //!
 //! 1. states, *then* keys: the other order doubles events;
 //! 2. rows, *then* states: the other order loses the audit of a batch that was cut off;
-//! 3. changes, window and notices after both are durable, offsets last of all.
+//! 3. dead letters, *then* states: a record that its shipment's state has passed is skipped when it comes again, and a conflict with it;
+//! 4. changes, window and notices after all of these are durable, offsets last of all.
 //!
 //! A state advances with the events that enter a history; a rejected event leaves it where it is. When its record comes again it is
 //! judged again, against the same state, to the same row, which is there already.
@@ -50,6 +51,8 @@ pub(crate) struct Decision {
     pub(crate) rows: Vec<EventRow>,
     /// For each row the index of its item.
     row_items: Vec<usize>,
+    /// The rows of events whose documents the store refused.
+    refused: Vec<EventRow>,
     changed: Changed,
     /// Records that an earlier attempt applied, by the rows that it wrote.
     skipped: Vec<(RowId, RowPosition)>,
@@ -102,14 +105,20 @@ impl<'a> Work<'a> {
         let applied_before = |id: EventId, position: LogPosition| {
             states.get(&id.tracking_number).is_some_and(|shipment| position <= shipment.state.position)
         };
-        let news = self.events().map(|(item, event)| (event.id, item.position.log));
-        let news: Vec<_> = news.filter(|&(id, position)| !applied_before(id, position)).collect();
+        let news = self.events().filter(|(item, event)| !applied_before(event.id, item.position.log));
+        let refused = self.items.iter().filter_map(|item| Some((item, item.refused.as_ref()?)));
+        let news: Vec<_> = news.chain(refused).map(|(item, event)| (event.id, item.position.log)).collect();
         let mut known = KnownKeys::look_up(&*ports.store, &news).await?;
 
         let mut decision = Decision::default();
         for (index, item) in self.items.iter().enumerate() {
             match &item.content {
-                Err(poison) => decision.dead.push((index, cause_of(poison))),
+                Err(poison) => {
+                    decision.dead.push((index, cause_of(poison)));
+                    if let Some(event) = &item.refused {
+                        decision.refuse(event, item.position, &mut known);
+                    }
+                }
                 Ok(event) if applied_before(event.id, item.position.log) => {
                     decision.skipped.push((event.id.first_row(), item.position));
                 }
@@ -119,9 +128,9 @@ impl<'a> Work<'a> {
         Ok(decision)
     }
 
-    /// Steps 5 and 6: rows, then states. `Ok(false)` when the store refused some documents: their records are poison from now on, and
-    /// the batch has to be decided again without them.
-    pub(crate) async fn write(&mut self, ports: &Ports, decision: &Decision) -> Result<bool, Failure> {
+    /// Step 5: the rows. `Ok(false)` when the store refused some: their records are poison from now on, and the batch has to be decided
+    /// again without them.
+    pub(crate) async fn write_rows(&mut self, ports: &Ports, decision: &Decision) -> Result<bool, Failure> {
         if !decision.rows.is_empty() {
             match ports.store.insert_events(&decision.rows).await {
                 Err(StoreError::Refused(refused)) => {
@@ -132,9 +141,8 @@ impl<'a> Work<'a> {
                 written => written?,
             }
         }
-        let refused_rows: Vec<EventRow> = self.refused().collect();
-        if !refused_rows.is_empty() {
-            match ports.store.replace_events(&refused_rows).await {
+        if !decision.refused.is_empty() {
+            match ports.store.replace_events(&decision.refused).await {
                 Err(StoreError::Refused(refused)) => tracing::error!(
                     rows = refused.len(),
                     "the store refuses even the rows of dead letters; their outcomes stand in the dead letters only"
@@ -142,6 +150,11 @@ impl<'a> Work<'a> {
                 written => written?,
             }
         }
+        Ok(true)
+    }
+
+    /// Step 7: the states. `Ok(false)` as for the rows.
+    pub(crate) async fn write_states(&mut self, ports: &Ports, decision: &Decision) -> Result<bool, Failure> {
         let writes = decision.changed.writes();
         if !writes.is_empty() {
             match ports.store.write_states(&writes).await {
@@ -168,10 +181,6 @@ impl<'a> Work<'a> {
             }
         }
     }
-
-    fn refused(&self) -> impl Iterator<Item = EventRow> {
-        self.items.iter().filter_map(|item| Some(write::refused_row(item.refused.as_ref()?, item.position)))
-    }
 }
 
 fn cause_of(poison: &Poison) -> Cause {
@@ -179,6 +188,19 @@ fn cause_of(poison: &Poison) -> Cause {
 }
 
 impl Decision {
+    /// The row of an event that the store refused holds its key like any other, or the same event in the same batch and in the next one
+    /// would come to different ends.
+    fn refuse(&mut self, event: &IdentifiedEvent, position: RowPosition, known: &mut KnownKeys) {
+        let outcome = match known.seen(event.id, position.log) {
+            Seen::New => Outcome::DeadLettered,
+            Seen::Before(payload) if payload != event.id.payload => Outcome::Conflict,
+            Seen::Before(_) | Seen::ConflictBefore => return, // it has its row
+        };
+        let row = write::refused_row(event, outcome, position);
+        known.add(row.row_id(), position.log, event.id.payload);
+        self.refused.push(row);
+    }
+
     fn judge(
         &mut self,
         index: usize,
@@ -216,7 +238,7 @@ impl Decision {
         }
     }
 
-    /// Step 7, the changes: those of this attempt, and again those of records that an earlier attempt applied, out of their rows.
+    /// Step 8, the changes: those of this attempt, and again those of records that an earlier attempt applied, out of their rows.
     pub(crate) async fn changes(&self, ports: &Ports) -> Result<Vec<NewRecord>, StoreError> {
         let mut rows: Vec<EventRow> = Vec::new();
         if !self.skipped.is_empty() {
@@ -231,7 +253,7 @@ impl Decision {
         Ok(rows.iter().chain(&self.rows).filter_map(Change::of).map(|change| change.record()).collect())
     }
 
-    /// Step 7, the window: what was decided and is durable now.
+    /// Step 8, the window: what was decided and is durable now.
     pub(crate) fn decided(&self) -> Vec<Decided> {
         let remembered = |row: &EventRow| !matches!(row.outcome, Outcome::Conflict | Outcome::DeadLettered);
         let rows = self.rows.iter().filter(|row| remembered(row));

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::workload::{Claim, Record, Refusal, Sender, Workload, recorded_at};
+use crate::workload::{Claim, REFUSED, Record, Sender, Workload, recorded_at};
 
 /// What one record must leave behind.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -82,7 +82,7 @@ impl Model {
             Claim::Poison(class) => return Effect { letter: Some(class), ..Effect::default() },
             Claim::Created { field, weight, .. } => ((record.shipment, None), (None, field, weight)),
             Claim::Status(word) | Claim::Kind(word) => {
-                ((record.shipment, Some((record.source, record.second))), (Some(word), record.refusal == Refusal::Row, 0))
+                ((record.shipment, Some((record.source, record.second))), (Some(word), false, 0))
             }
         };
         let claims = self.keys.entry(key).or_default();
@@ -97,11 +97,11 @@ impl Model {
         let base = Row { from: status, to: claimed(record), has_owner, recorded_at: recorded_at(index), ..Row::default() };
         let refused = |outcome, reason| Row { outcome, reason: Some(reason), ..base.clone() };
         if is_conflict {
-            let letter = if record.refusal == Refusal::Row { "STORE_REFUSED" } else { "KEY_CONFLICT" };
+            let letter = if record.shipment == REFUSED { "STORE_REFUSED" } else { "KEY_CONFLICT" };
             return Effect { row: Some(refused("conflict", "KEY_CONFLICT")), letter: Some(letter), change: false };
         }
-        if matches!(record.claim, Claim::Status(_) | Claim::Kind(_)) && record.refusal == Refusal::Row {
-            let row = Row { from: None, has_owner: false, ..refused("dead_lettered", "STORE_REFUSED") };
+        if record.shipment == REFUSED {
+            let row = refused("dead_lettered", "STORE_REFUSED");
             return Effect { row: Some(row), letter: Some("STORE_REFUSED"), change: false };
         }
         let rejected = |reason| Effect { row: Some(refused("rejected", reason)), ..Effect::default() };

@@ -10,7 +10,7 @@ use shared::event_log::{NewRecord, Position, Topic};
 use shared::shipment_store::memory::MemoryStore;
 use shared::shipment_store::{EventRow, ShipmentWriter, StateWrite, StoreError};
 
-use crate::workload::REFUSED;
+use crate::workload::{REFUSED, number};
 
 /// Something that a lane asks a server to do.
 #[derive(Clone, Debug)]
@@ -85,9 +85,10 @@ impl Platform {
 /// What the server would not write at all, by index, and the rest.
 fn without_refused(write: Effect) -> (Effect, Vec<(usize, String)>) {
     let Effect::Rows(rows) = write else { return (write, Vec::new()) };
-    let is_refused = |row: &EventRow| row.report.notes.as_deref() == Some(REFUSED);
-    let refused = rows.iter().enumerate().filter(|(_, row)| is_refused(row)).map(|(index, _)| (index, REFUSED.to_owned()));
-    let refused = refused.collect();
+    let refused_number = number(REFUSED);
+    let is_refused = |row: &EventRow| row.report.tracking_number.as_str() == refused_number;
+    let refused = rows.iter().enumerate().filter(|(_, row)| is_refused(row));
+    let refused = refused.map(|(index, _)| (index, "the schedule says so".to_owned())).collect();
     (Effect::Rows(rows.into_iter().filter(|row| !is_refused(row)).collect()), refused)
 }
 

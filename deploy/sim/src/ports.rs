@@ -190,6 +190,8 @@ impl DedupWindow for Gate {
 #[async_trait]
 impl AppliedAnnouncer for Gate {
     async fn announce(&self, positions: &[Position]) -> Result<(), AnnounceError> {
-        self.perform(Effect::Announce(positions.to_vec())).await.map_err(|error| AnnounceError(error.to_string()))
+        let mut positions = positions.to_vec();
+        positions.sort_unstable(); // they come out of a hash map, and a seed tells the same story each time
+        self.perform(Effect::Announce(positions)).await.map_err(|error| AnnounceError(error.to_string()))
     }
 }

@@ -33,8 +33,6 @@ pub(crate) struct Record {
     pub(crate) claim: Claim,
     /// Who sends it.
     pub(crate) sender: Sender,
-    /// Whether the store will take what is written for it.
-    pub(crate) refusal: Refusal,
 }
 
 /// What a record claims.
@@ -57,17 +55,8 @@ pub(crate) enum Sender {
     Stranger,
 }
 
-/// What the store refuses of a record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Refusal {
-    /// Nothing.
-    Nothing,
-    /// Its row.
-    Row,
-}
-
-/// The note of a record whose row the store refuses.
-pub(crate) const REFUSED: &str = "the store refuses this row";
+/// The shipment whose documents the store refuses.
+pub(crate) const REFUSED: usize = 3;
 /// The header by which a dead letter names its record: a number from 0.
 pub(crate) const INDEX: &str = "sim-record";
 pub(crate) const STATUSES: [&str; 5] = ["picked_up", "in_warehouse", "in_transit", "delivered", "cancelled"];
@@ -138,14 +127,13 @@ impl Record {
         };
         // Some come late, a few happened before the registration (which is at second 100).
         let early = dice.one_of(&[0, 0, 0, 0, 0, 4, 4, 950]);
-        let refusal = if dice.percent(4) { Refusal::Row } else { Refusal::Nothing };
         let sender = dice.one_of(&[Sender::Nobody, Sender::Nobody, Sender::Owner, Sender::Owner, Sender::Stranger]);
         let second = 1_000 + index as i64 - early;
-        Self { shipment, second, source: dice.below(2), claim, sender, refusal }
+        Self { shipment, second, source: dice.below(2), claim, sender }
     }
 
     fn encoded(&self, index: usize) -> NewRecord {
-        let number = format!("99M-S1MP{:04}", self.shipment);
+        let number = number(self.shipment);
         let (ce_type, mut value) = match self.claim {
             Claim::Created { field, cancel_in_transit, weight } => {
                 let policy = if field { "field" } else { "strict" };
@@ -170,9 +158,6 @@ impl Record {
                 Sender::Owner => value["reporter"] = reporter("owner"),
                 Sender::Stranger => value["reporter"] = reporter("stranger"),
             }
-            if self.refusal == Refusal::Row {
-                value["notes"] = REFUSED.into();
-            }
         }
         let mut record = NewRecord { key: Some(number.into()), partition: None, value: None, headers: Vec::new(), timestamp: None };
         record.headers.extend([Header::text("ce_type", ce_type), Header::text(INDEX, index.to_string())]);
@@ -189,6 +174,11 @@ impl Record {
     }
 }
 
+/// The tracking number of shipment `n`.
+pub(crate) fn number(n: usize) -> String {
+    format!("99M-S1MP{n:04}")
+}
+
 /// When the platform accepted record `index`, in milliseconds.
 pub(crate) fn recorded_at(index: usize) -> i64 {
     100_000 + index as i64 * 10
@@ -200,8 +190,8 @@ fn time(millis: i64) -> Value {
 
 impl fmt::Display for Record {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { shipment, second, source, claim, sender, refusal } = self;
+        let Self { shipment, second, source, claim, sender } = self;
         write!(formatter, "shipment {shipment}: {claim:?} at second {second} by source {source}, sent by {sender:?}")?;
-        if *refusal == Refusal::Row { write!(formatter, "; the store refuses its row") } else { Ok(()) }
+        if *shipment == REFUSED { write!(formatter, "; the store refuses it") } else { Ok(()) }
     }
 }

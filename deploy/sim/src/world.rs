@@ -51,6 +51,8 @@ struct Owner {
     gate: Arc<Gate>,
     /// The partitions that it takes for its own, and the offset that it reads next. The broker may know better.
     reads: BTreeMap<usize, usize>,
+    /// What is durable and has not been committed yet.
+    durable: BTreeMap<usize, usize>,
 }
 
 /// The log and its one group.
@@ -117,9 +119,7 @@ impl<'a> World<'a> {
     /// One round of a calm world; false when nothing is left to be done.
     async fn everybody_goes_on(&mut self) -> Result<bool, String> {
         self.land(0)?;
-        if self.owners.is_empty() {
-            self.start();
-        }
+        self.somebody_lives();
         let mut working = false;
         for owner in 0..self.owners.len() {
             working |= self.go_on(owner, Verdict::Done, 0, 4).await?;
@@ -128,9 +128,7 @@ impl<'a> World<'a> {
     }
 
     async fn step(&mut self, [kind, who, how, much]: Step) -> Result<(), String> {
-        if self.owners.is_empty() {
-            self.start();
-        }
+        self.somebody_lives();
         let (who, partition) = (who as usize % self.owners.len(), how as usize % self.workload.partitions);
         let name = self.owners[who].name;
         match kind {
@@ -215,6 +213,7 @@ impl<'a> World<'a> {
         if owner.epoch == self.broker.epoch {
             self.broker.holder[partition] = Some(owner.name);
             owner.reads.insert(partition, self.broker.committed[partition]);
+            owner.durable.remove(&partition);
             owner.lanes.assigned(&[partition as i32]);
             let (name, from) = (owner.name, self.broker.committed[partition]);
             self.note(|| format!("owner {name}: is assigned partition {partition} from {from}"));
@@ -254,20 +253,21 @@ impl<'a> World<'a> {
         }
     }
 
-    /// Commits what is durable, where the broker takes it from this owner.
+    /// Commits what is durable, where the broker takes it from this owner. What does not arrive is committed with the next.
     fn commit(&mut self, who: usize, arrives: bool) -> Result<(), String> {
-        let owner = &self.owners[who];
-        let mut durable = owner.lanes.durable();
-        durable.sort_unstable();
-        let name = owner.name;
-        for Position { partition, offset } in durable {
-            let index = partition as usize;
-            let is_taken = arrives && self.broker.holder[index] == Some(name);
-            self.note(|| format!("owner {name}: commits {offset} of partition {partition}: {is_taken}"));
-            if is_taken {
-                self.broker.committed[index] = offset as usize;
-                let records = &self.broker.log[index][..offset as usize];
-                self.checker.durable(records, &self.platform())?;
+        let owner = &mut self.owners[who];
+        let news = owner.lanes.durable().into_iter();
+        owner.durable.extend(news.map(|Position { partition, offset }| (partition as usize, offset as usize)));
+        if owner.durable.is_empty() {
+            return Ok(());
+        }
+        let (name, durable) = (owner.name, owner.durable.clone());
+        self.note(|| format!("owner {name}: commits {durable:?}{}", if arrives { "" } else { ", which does not arrive" }));
+        for (partition, offset) in durable.into_iter().filter(|_| arrives) {
+            self.owners[who].durable.clear();
+            if self.broker.holder[partition] == Some(name) {
+                self.broker.committed[partition] = offset;
+                self.checker.durable(&self.broker.log[partition][..offset], &self.platform())?;
             }
         }
         Ok(())
@@ -299,11 +299,13 @@ impl<'a> World<'a> {
         self.broker = Broker::new(self.workload, 2);
         // Those that nobody stopped are zombies; the topic that they read is gone.
         self.owners.retain(|owner| owner.gate.asks().is_some());
-        self.owners.truncate(OWNERS - 1);
-        self.start();
-        let last = self.owners.len() - 1;
-        self.owners.swap(0, last);
         true
+    }
+
+    fn somebody_lives(&mut self) {
+        if !self.owners.iter().any(|owner| owner.epoch == self.broker.epoch) {
+            self.start();
+        }
     }
 
     fn start(&mut self) -> usize {
@@ -363,7 +365,7 @@ impl Owner {
         let processor = Processor::new(config, gate.ports(), clock, &MetricRegistry::default()).expect("a registry of its own");
         // Without tokio's budget, which a lane that is polled by hand would use up.
         let lane = Box::pin(tokio::task::unconstrained(processor.lane(0, CancellationToken::new())));
-        Self { name, epoch, lanes: processor.lanes(), lane, gate, reads: BTreeMap::new() }
+        Self { name, epoch, lanes: processor.lanes(), lane, gate, reads: BTreeMap::new(), durable: BTreeMap::new() }
     }
 
     fn poll(&mut self) {

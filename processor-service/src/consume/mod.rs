@@ -148,6 +148,10 @@ impl Lanes {
 
 impl PartitionConsumer for Lanes {
     fn assigned(&self, partitions: &[i32]) {
+        // A subscriber that lost a partition without a word offers its records again, from the committed offset on.
+        for queue in &self.queues {
+            queue.forget(partitions);
+        }
         for &partition in partitions {
             let mut inner = self.of(partition).inner();
             let known = inner.partitions.entry(partition).or_default();

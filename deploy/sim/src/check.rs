@@ -76,7 +76,8 @@ impl<'a> Checker<'a> {
     /// What the window and the waiting callers are told is true, and every state is that of its position.
     pub(crate) fn after_a_call(&self, platform: &mut Platform) -> Result<(), String> {
         for decided in std::mem::take(&mut platform.remembered) {
-            let index = self.by_id.get(&decided.event_id).copied().ok_or("the window knows an event that nobody sent")?;
+            let index =
+                self.by_id.get(&decided.event_id).copied().ok_or("the window knows an event that nobody sent")?;
             self.is_decided(index, platform).map_err(|what| format!("the window knows record {index} and {what}"))?;
         }
         for position in std::mem::take(&mut platform.announced) {
@@ -106,8 +107,13 @@ impl<'a> Checker<'a> {
             self.left_behind(index, platform).map_err(|what| format!("at the end of record {index} {what}"))?;
         }
         let rows = platform.majority.all_rows();
-        let expected: BTreeMap<usize, &Row> =
-            self.expected.effects.iter().enumerate().filter_map(|(index, effect)| Some((index, effect.row.as_ref()?))).collect();
+        let expected: BTreeMap<usize, &Row> = self
+            .expected
+            .effects
+            .iter()
+            .enumerate()
+            .filter_map(|(index, effect)| Some((index, effect.row.as_ref()?)))
+            .collect();
         for row in &rows {
             let (index, found) = (self.index_of_row(row), row_of(row));
             if expected.get(&index) != Some(&&found) || self.ids[index] != Some(row.event_id) {
@@ -132,7 +138,8 @@ impl<'a> Checker<'a> {
         let mut newest: HashMap<usize, usize> = HashMap::new();
         for change in &platform.changes {
             let index = self.by_id.get(&change_of(change)).copied().ok_or("a change of an event that nobody sent")?;
-            let Some(row) = self.expected.effects[index].row.as_ref().filter(|_| self.expected.effects[index].change) else {
+            let Some(row) = self.expected.effects[index].row.as_ref().filter(|_| self.expected.effects[index].change)
+            else {
                 return Err(format!("record {index} changed nothing and is in the feed"));
             };
             let newest = newest.entry(self.workload.records[index].shipment).or_default();
@@ -145,7 +152,10 @@ impl<'a> Checker<'a> {
                 None => *newest = index,
             }
             let value: Value = serde_json::from_slice(change.value.as_deref().unwrap_or_default()).unwrap_or_default();
-            if value["from"].as_str() != row.from || value["to"].as_str() != row.to || value["version"].as_i64() != row.version {
+            if value["from"].as_str() != row.from
+                || value["to"].as_str() != row.to
+                || value["version"].as_i64() != row.version
+            {
                 return Err(format!("the change of record {index} is {value} instead of {row:?}"));
             }
         }

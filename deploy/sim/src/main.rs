@@ -41,7 +41,10 @@ fn main() -> std::io::Result<ExitCode> {
         writeln!(out, "{runs} schedules from seed {seed} on: all as the model says, in {:.0?}", started.elapsed())?;
         return Ok(ExitCode::SUCCESS);
     };
-    writeln!(out, "the schedule of seed {failed} fails (make sim SEED={failed} RUNS=1); what is left of it when all is left out")?;
+    writeln!(
+        out,
+        "the schedule of seed {failed} fails (make sim SEED={failed} RUNS=1); what is left of it when all is left out"
+    )?;
     writeln!(out, "without which it does not fail:")?;
     for line in Schedule::of(failed).shrunk().story() {
         writeln!(out, "  {line}")?;

@@ -94,7 +94,8 @@ impl Model {
         let shipment = self.shipments.get(&record.shipment);
         let status = shipment.map(|(_, document)| document.status);
         let has_owner = shipment.is_some();
-        let base = Row { from: status, to: claimed(record), has_owner, recorded_at: recorded_at(index), ..Row::default() };
+        let base =
+            Row { from: status, to: claimed(record), has_owner, recorded_at: recorded_at(index), ..Row::default() };
         let refused = |outcome, reason| Row { outcome, reason: Some(reason), ..base.clone() };
         if is_conflict {
             let letter = if record.shipment == REFUSED { "STORE_REFUSED" } else { "KEY_CONFLICT" };
@@ -110,8 +111,15 @@ impl Model {
             (Claim::Created { .. }, None) => {
                 let history = vec![(index, true)];
                 let (version, updated_at) = (1, recorded_at(index));
-                let document =
-                    Document { status: "created", version, updated_at, history, last_scan: index, attempts: 0, exception: None };
+                let document = Document {
+                    status: "created",
+                    version,
+                    updated_at,
+                    history,
+                    last_scan: index,
+                    attempts: 0,
+                    exception: None,
+                };
                 self.shipments.insert(record.shipment, (record.claim, document));
                 let row = Row { outcome: "applied", version: Some(1), has_owner: true, ..base };
                 Effect { row: Some(row), letter: None, change: true }

@@ -26,7 +26,8 @@ pub(crate) enum Effect {
 /// The servers.
 #[derive(Default)]
 pub(crate) struct Platform {
-    primary: MemoryStore,
+    /// What the member has that takes the writes.
+    pub(crate) primary: MemoryStore,
     /// What a majority of the members has: what reads see, and what a failover cannot take away.
     pub(crate) majority: MemoryStore,
     /// The writes that the majority has, and those that only the primary has.
@@ -132,7 +133,8 @@ impl Effect {
     /// In words, for a schedule that somebody reads.
     pub(crate) fn describe(&self) -> String {
         let at = |rows: &[EventRow]| {
-            let one = |row: &EventRow| format!(" {}/{}={}", row.position.partition, row.position.log.offset, row.outcome);
+            let one =
+                |row: &EventRow| format!(" {}/{}={}", row.position.partition, row.position.log.offset, row.outcome);
             rows.iter().map(one).collect::<String>()
         };
         match self {

@@ -159,7 +159,8 @@ impl Record {
                 Sender::Stranger => value["reporter"] = reporter("stranger"),
             }
         }
-        let mut record = NewRecord { key: Some(number.into()), partition: None, value: None, headers: Vec::new(), timestamp: None };
+        let mut record =
+            NewRecord { key: Some(number.into()), partition: None, value: None, headers: Vec::new(), timestamp: None };
         record.headers.extend([Header::text("ce_type", ce_type), Header::text(INDEX, index.to_string())]);
         record.value = match self.claim {
             Claim::Poison("NO_VALUE") => None,

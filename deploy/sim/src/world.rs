@@ -137,8 +137,7 @@ impl<'a> World<'a> {
                 self.kill(who);
             }
             2..=4 => self.take_over(who, partition, much),
-            5 => self.hand_over(who, partition)?,
-            6 => self.learn_of_loss(who, partition),
+            5 | 6 => self.give_up(who, partition, kind == 5)?,
             7 => self.commit(who, much % 2 == 0)?,
             8 => {
                 self.note(|| "the primary dies".to_owned());
@@ -229,28 +228,21 @@ impl<'a> World<'a> {
         }
     }
 
-    /// The orderly way: give up, commit, let go.
-    fn hand_over(&mut self, who: usize, partition: usize) -> Result<(), String> {
-        let name = self.owners[who].name;
-        if self.broker.holder[partition] == Some(name) {
-            self.learn_of_loss(who, partition);
-            self.commit(who, true)?;
-            self.broker.holder[partition] = None;
-        }
-        Ok(())
-    }
-
-    fn learn_of_loss(&mut self, who: usize, partition: usize) {
+    /// An owner gives up a partition: because it was asked to, and then it commits what is durable first; or because it learns that it has
+    /// lost it.
+    fn give_up(&mut self, who: usize, partition: usize, commits: bool) -> Result<(), String> {
         let owner = &mut self.owners[who];
-        if owner.reads.remove(&partition).is_some() {
-            owner.lanes.revoked_within(&[partition as i32], Duration::ZERO);
-            let name = owner.name;
-            // Its own until it lets go, if it still is.
-            if self.broker.holder[partition] == Some(name) {
-                self.broker.holder[partition] = None;
-            }
-            self.note(|| format!("owner {name}: gives up partition {partition}"));
+        let name = owner.name;
+        if owner.reads.remove(&partition).is_none() {
+            return Ok(());
         }
+        owner.lanes.revoked_within(&[partition as i32], Duration::ZERO);
+        self.note(|| format!("owner {name}: gives up partition {partition}"));
+        if commits {
+            self.commit(who, true)?;
+        }
+        self.broker.holder[partition].take_if(|holder| *holder == name);
+        Ok(())
     }
 
     /// Commits what is durable, where the broker takes it from this owner. What does not arrive is committed with the next.
@@ -262,10 +254,15 @@ impl<'a> World<'a> {
             return Ok(());
         }
         let (name, durable) = (owner.name, owner.durable.clone());
-        self.note(|| format!("owner {name}: commits {durable:?}{}", if arrives { "" } else { ", which does not arrive" }));
+        self.note(|| {
+            format!("owner {name}: commits {durable:?}{}", if arrives { "" } else { ", which does not arrive" })
+        });
         for (partition, offset) in durable.into_iter().filter(|_| arrives) {
             self.owners[who].durable.clear();
             if self.broker.holder[partition] == Some(name) {
+                if offset < self.broker.committed[partition] {
+                    return Err(format!("the offset of partition {partition} goes back to {offset}"));
+                }
                 self.broker.committed[partition] = offset;
                 self.checker.durable(&self.broker.log[partition][..offset], &self.platform())?;
             }
@@ -362,7 +359,8 @@ impl Owner {
     fn new(name: usize, epoch: i64, platform: Arc<Mutex<Platform>>) -> Self {
         let gate = Gate::new(platform);
         let config = Config { lanes: 1, epoch, topic: "events".to_owned(), group: "group".to_owned() };
-        let processor = Processor::new(config, gate.ports(), clock, &MetricRegistry::default()).expect("a registry of its own");
+        let processor =
+            Processor::new(config, gate.ports(), clock, &MetricRegistry::default()).expect("a registry of its own");
         // Without tokio's budget, which a lane that is polled by hand would use up.
         let lane = Box::pin(tokio::task::unconstrained(processor.lane(0, CancellationToken::new())));
         Self { name, epoch, lanes: processor.lanes(), lane, gate, reads: BTreeMap::new(), durable: BTreeMap::new() }

@@ -7,7 +7,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 root=$PWD
 runs=${RUNS:-20000}
 copy=$root/.local/mutants/tree
-export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$root/target}/mutants CARGO_INCREMENTAL=1
+# Its dependencies are those of `make sim`; what is built of the copy has names of its own there.
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$root/target} CARGO_INCREMENTAL=1
 # The copy lies in a working tree, whose index `git apply` must not take for its own.
 export GIT_CEILING_DIRECTORIES=$root/.local/mutants
 

@@ -22,10 +22,12 @@ use crate::platform::Platform;
 use crate::ports::{Gate, Verdict};
 use crate::workload::Workload;
 
-/// One step: four numbers that say what happens, to whom, how, and how much of it. All zeros is the step of a calm world: the first
-/// owner goes on.
+/// One step: what happens (a kind of `World::step`), to whom, how, and how much of it. All zeros is the step of a calm world: the first owner
+/// goes on, and what it asks for is done.
 pub(crate) type Step = [u32; 4];
 
+/// How many kinds of steps there are besides the calm one. The last few are calm too, but for how a call goes.
+const KINDS: u32 = 14;
 /// Most owners at once, dead ones not counted.
 const OWNERS: usize = 4;
 /// Longer than a lane ever pauses or lingers.
@@ -81,9 +83,9 @@ pub(crate) fn steps(dice: &mut Dice) -> Vec<Step> {
     let count = 10 + dice.below(90);
     let calm = dice.one_of(&[55, 75, 90]);
     let mut step = || {
-        let kind = if dice.percent(calm) { 0 } else { 1 + dice.number() % 14 };
-        // Who freezes now and then is most of what makes a zombie, so one owner is let run for a while.
-        [kind, dice.number(), if dice.percent(calm) { 0 } else { dice.number() }, dice.number()]
+        let (kind, how) = (1 + dice.number() % KINDS, dice.number());
+        let [kind, how] = [kind, how].map(|fault| if dice.percent(calm) { 0 } else { fault });
+        [kind, dice.number(), how, dice.number()]
     };
     (0..count).map(|_| step()).collect()
 }
@@ -124,7 +126,8 @@ impl<'a> World<'a> {
         for owner in 0..self.owners.len() {
             working |= self.go_on(owner, Verdict::Done, 0, 4).await?;
         }
-        Ok(working || !self.broker.is_at_the_end() || self.begin_second_life())
+        let is_under_way = working || !self.platform().late.is_empty() || !self.broker.is_at_the_end();
+        Ok(is_under_way || self.begin_second_life())
     }
 
     async fn step(&mut self, [kind, who, how, much]: Step) -> Result<(), String> {

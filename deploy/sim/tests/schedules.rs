@@ -6,6 +6,7 @@ use sim::Schedule;
 const SCHEDULES: u64 = 1_000;
 
 // contract: "has exactly one final outcome"
+// contract: "judged in log order"
 // contract: "a duplicate is never applied twice"
 // contract: "one record for each applied change"
 #[test]

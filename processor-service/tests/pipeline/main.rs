@@ -2,7 +2,6 @@
 
 mod faults;
 mod field;
-mod interleavings;
 mod metrics;
 mod world;
 

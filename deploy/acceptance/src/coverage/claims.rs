@@ -117,6 +117,7 @@ fn level(source: &Source, below: &Below<'_>, sources: &[Source]) -> Option<&'sta
         ("deploy/embedded/tests/restarts/", "faults, embedded"),
         ("ingest-service/tests/promises/", "promises"),
         ("processor-service/tests/pipeline/", "pipeline"),
+        ("deploy/sim/", "simulation"),
         ("deploy/play/", "play"),
     ];
     let level = levels.iter().find(|(folder, _)| path.starts_with(folder)).map(|(_, level)| *level);

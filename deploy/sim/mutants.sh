@@ -7,8 +7,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 root=$PWD
 runs=${RUNS:-20000}
 copy=$root/.local/mutants/tree
-# Its dependencies are those of `make sim`; what is built of the copy has names of its own there.
-export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$root/target} CARGO_INCREMENTAL=1
+# A folder of its own: cargo takes a package of a copy for the same package.
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$root/target}/mutants CARGO_INCREMENTAL=1
 # The copy lies in a working tree, whose index `git apply` must not take for its own.
 export GIT_CEILING_DIRECTORIES=$root/.local/mutants
 
@@ -16,6 +16,7 @@ mkdir -p "$copy"
 find "$copy" -mindepth 1 -delete
 git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents -t "$copy"
 cd "$copy"
+mutant=$CARGO_TARGET_DIR/sim/sim
 
 build() { cargo build --profile sim -p sim --locked --quiet 2>&1; }
 survived=()
@@ -30,7 +31,7 @@ try() {
     printf '%-32s does not compile\n%s\n' "$name" "$said"
     survived+=("$name")
   else
-    said=$("$CARGO_TARGET_DIR/sim/sim" 1 "$runs") || status=$?
+    said=$("$mutant" 1 "$runs") || status=$?
     if [ "$status" = 1 ]; then
       printf '%-32s found out: %s\n' "$name" "$(tail -n 1 <<<"$said" | sed 's/^ *then //' | cut -c 1-100)"
     else
@@ -42,7 +43,7 @@ try() {
 }
 
 build >/dev/null
-"$CARGO_TARGET_DIR/sim/sim" 1 1000 # the whole tree is right, or nothing is shown
+"$mutant" 1 1000 # the whole tree is right, or nothing is shown
 if [ $# -gt 0 ]; then names=("$@"); else
   names=()
   for patch in "$root"/deploy/sim/mutants/*.patch; do names+=("$(basename "$patch" .patch)"); done

@@ -28,6 +28,8 @@ pub(crate) type Step = [u32; 4];
 
 /// How many kinds of steps there are besides the calm one. The last few are calm too, but for how a call goes.
 const KINDS: u32 = 14;
+/// Most calls of one calm step: as many as a batch takes.
+const CALLS: u32 = 8;
 /// Most owners at once, dead ones not counted.
 const OWNERS: usize = 4;
 /// Longer than a lane ever pauses or lingers.
@@ -80,12 +82,14 @@ pub(crate) struct World<'a> {
 
 /// The steps of a schedule.
 pub(crate) fn steps(dice: &mut Dice) -> Vec<Step> {
-    let count = 10 + dice.below(90);
-    let calm = dice.one_of(&[55, 75, 90]);
+    let (count, calm) = (10 + dice.below(60), dice.one_of(&[55, 75, 90]));
+    let mut who = 0;
     let mut step = || {
         let (kind, how) = (1 + dice.number() % KINDS, dice.number());
         let [kind, how] = [kind, how].map(|fault| if dice.percent(calm) { 0 } else { fault });
-        [kind, dice.number(), how, dice.number()]
+        // One owner works for a while, and the others are frozen: that is what makes a zombie.
+        who = if dice.percent(30) { dice.number() } else { who };
+        [kind, who, how, dice.number()]
     };
     (0..count).map(|_| step()).collect()
 }
@@ -155,7 +159,11 @@ impl<'a> World<'a> {
                 CLOCK.set(i64::from(how) - i64::from(much));
                 self.note(|| format!("the clock says {}", clock()));
             }
-            _ => drop(self.go_on(who, verdict(how), much, 1 + much as usize % 4).await?),
+            _ => {
+                for _ in 0..=if how == 0 { much % CALLS } else { 0 } {
+                    self.go_on(who, verdict(how), much, 1 + much as usize % 4).await?;
+                }
+            }
         }
         self.begin_second_life();
         Ok(())

@@ -80,11 +80,13 @@ impl<'a> Checker<'a> {
                 self.by_id.get(&decided.event_id).copied().ok_or("the window knows an event that nobody sent")?;
             self.is_decided(index, platform).map_err(|what| format!("the window knows record {index} and {what}"))?;
         }
-        for position in std::mem::take(&mut platform.announced) {
-            // Which life of the topic is meant, nobody says; of the second one the first is all there.
-            let known = |epoch| self.at.get(&(position.partition as usize, epoch, position.offset));
-            let index = *known(1).or_else(|| known(2)).ok_or("a position was announced that there is not")?;
-            self.is_decided(index, platform).map_err(|what| format!("record {index} is announced and {what}"))?;
+        for end in std::mem::take(&mut platform.announced) {
+            for offset in 0..=end.offset {
+                // Which life of the topic is meant, nobody says; in the second one the first is all there.
+                let known = |epoch| self.at.get(&(end.partition as usize, epoch, offset));
+                let index = *known(1).or_else(|| known(2)).ok_or("a position was announced that there is not")?;
+                self.is_decided(index, platform).map_err(|what| format!("record {index} is announced and {what}"))?;
+            }
         }
         for stored in platform.majority.all_shipments() {
             let number = stored.created.tracking_number;

@@ -107,14 +107,15 @@ impl Lane {
     }
 
     /// Step 6: writes the dead letters and waits until they are acknowledged.
-    async fn bury(&self, work: &Work<'_>, decision: &Decision, attempts: Attempts) -> Result<(), AppendError> {
-        if decision.dead.is_empty() {
-            return Ok(());
-        }
+    async fn bury(&self, work: &mut Work<'_>, decision: &Decision, attempts: Attempts) -> Result<(), AppendError> {
+        let dead = || decision.dead.iter().filter(|(index, _)| !work.buried.contains(index));
         let letter = |(index, cause): &(usize, _)| {
             dead_letter(&work.batch.records[*index], cause, &self.topic, &self.group, attempts)
         };
-        let letters: Vec<NewRecord> = decision.dead.iter().map(letter).collect();
+        let letters: Vec<NewRecord> = dead().map(letter).collect();
+        if letters.is_empty() {
+            return Ok(());
+        }
         match self.ports.log.append(Topic::DeadLetters, letters.clone()).await.all() {
             Err(AppendError::Refused(why)) => {
                 tracing::error!(%why, letters = letters.len(), "dead letters refused; writing them without their values");
@@ -123,6 +124,7 @@ impl Lane {
             }
             written => drop(written?),
         }
+        work.buried.extend(decision.dead.iter().map(|(index, _)| *index));
         Ok(())
     }
 

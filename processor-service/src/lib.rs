@@ -4,7 +4,8 @@
 //!
 //! - [`consume`]: what a partition's owner is to its subscriber: queues, assignment, drain;
 //! - `lane`: one task that takes batches and applies them, one after the other, until each is durable;
-//! - `partition`: **the pipeline** of a batch, in one place: decode, states, keys, judge, rows, states, changes, window, notice;
+//! - `partition`: **the pipeline** of a batch, in one place: decode, states, keys, judge, rows, dead letters, states,
+//!   changes, window, notice;
 //! - `dedup`, `write`, `dead_letter`, and the change of a row in [`shared::change_feed`]: its steps; `cache`: what a lane remembers between batches;
 //! - `failure`: which failures are tried again and which end in a dead letter;
 //! - [`health`], [`metrics`], [`config`]: how it is seen and set up.

@@ -42,6 +42,9 @@ pub(crate) struct Item {
 pub(crate) struct Work<'a> {
     pub(crate) batch: &'a Batch,
     pub(crate) items: Vec<Item>,
+    /// The items, by index, whose dead letters are acknowledged: a store that cannot take the states for an hour is no reason to write them
+    /// at every attempt.
+    pub(crate) buried: HashSet<usize>,
 }
 
 /// What an attempt decided. Nothing of it is written yet.
@@ -70,7 +73,7 @@ impl<'a> Work<'a> {
             content: record::decode(record).map(IdentifiedEvent::from),
             refused: None,
         });
-        Self { batch, items: items.collect() }
+        Self { batch, items: items.collect(), buried: HashSet::new() }
     }
 
     fn events(&self) -> impl Iterator<Item = (&Item, &IdentifiedEvent)> {

@@ -5,11 +5,15 @@ use shared::shipment::{Outcome, RejectReason, Status};
 
 use crate::world::{Running, World, created, number, reported, whole_life};
 
-/// The lane has met this failure when it has counted it.
-async fn has_met(running: &Running, reason: &str) {
-    let counted = format!("shipping_events_errors_total{{reason=\"{reason}\"}}");
+/// Waits until the lane has met this failure so often: then it has counted it.
+async fn has_met(running: &Running, reason: &str, times: u32) {
+    let counter = format!("shipping_events_errors_total{{reason=\"{reason}\"}} ");
+    let counted = || {
+        let text = running.registry.text().expect("encodes");
+        text.lines().find_map(|line| line.strip_prefix(&counter)?.parse().ok()).unwrap_or(0)
+    };
     let met = async {
-        while !running.registry.text().expect("encodes").contains(&counted) {
+        while counted() < times {
             tokio::task::yield_now().await;
         }
     };
@@ -24,7 +28,7 @@ async fn a_store_that_is_away_delays_events_and_loses_none() {
     let running = world.start();
     let life = whole_life(number(1));
     let positions = world.append_events(&life).await;
-    has_met(&running, "store_unavailable").await;
+    has_met(&running, "store_unavailable", 1).await;
     assert!(world.store.all_rows().is_empty());
     world.store.set_away(false);
     world.settled(&positions).await;
@@ -90,7 +94,7 @@ async fn a_conflict_whose_dead_letter_was_not_taken_is_dead_lettered_when_its_ba
     let positions = world.append_events(&events).await;
     world.log.set_away(true);
     let running = world.start();
-    has_met(&running, "log_unavailable").await;
+    has_met(&running, "log_unavailable", 1).await;
     world.log.set_away(false);
     world.settled(&positions).await;
     running.stop().await;
@@ -98,6 +102,23 @@ async fn a_conflict_whose_dead_letter_was_not_taken_is_dead_lettered_when_its_ba
     let letters = world.log.records(Topic::DeadLetters);
     let classes: Vec<_> = letters.iter().filter_map(|letter| letter.header("dlq.error.class")).collect();
     assert_eq!(classes, ["KEY_CONFLICT"]);
+}
+
+#[tokio::test]
+async fn a_dead_letter_is_written_once_however_often_its_batch_is_tried() {
+    let world = World::new();
+    world.store.set_states_away(true);
+    let mut poison = shared::shipment::record::encode(&reported(number(1), "picked_up", 1), None);
+    poison.value = None;
+    let records = vec![shared::shipment::record::encode(&created(number(1)), None), poison];
+    let positions = world.append(records).await;
+    let running = world.start();
+    has_met(&running, "store_unavailable", 3).await;
+    world.store.set_states_away(false);
+    world.settled(&positions).await;
+    running.stop().await;
+    assert_eq!(world.log.records(Topic::DeadLetters).len(), 1);
+    assert_eq!(world.history(number(1)).await, ["created"]);
 }
 
 // contract: "A conflict that is sent again"

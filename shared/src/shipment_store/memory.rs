@@ -18,6 +18,7 @@ pub struct MemoryStore {
     bounds: ListBounds,
     inner: Mutex<Inner>,
     away: AtomicBool,
+    states_away: AtomicBool,
     fail_after_write: AtomicU32,
 }
 
@@ -44,6 +45,11 @@ impl MemoryStore {
     /// Makes the store unreachable, or reachable again.
     pub fn set_away(&self, away: bool) {
         self.away.store(away, Ordering::SeqCst);
+    }
+
+    /// Makes the writing of states fail, or succeed again.
+    pub fn set_states_away(&self, away: bool) {
+        self.states_away.store(away, Ordering::SeqCst);
     }
 
     /// Makes the next `times` writes report a time-out although they happened.
@@ -160,6 +166,9 @@ impl ShipmentWriter for MemoryStore {
     }
 
     async fn write_states(&self, writes: &[StateWrite]) -> Result<(), StoreError> {
+        if self.states_away.load(Ordering::SeqCst) {
+            return Err(StoreError::unavailable("told to take no states"));
+        }
         let mut inner = self.reach()?;
         for write in writes {
             match (inner.shipments.get_mut(&write.tracking_number), &write.created) {

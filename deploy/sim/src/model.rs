@@ -167,8 +167,8 @@ fn enter(terms: Claim, before: &Document, index: usize, records: &[Record]) -> O
     next.history.push((index, moved));
     next.history.sort_by_key(|&(entry, _)| when(entry)); // stable: of one time, the earlier record comes first
     let is_scan = |entry: usize| !matches!(records[entry].claim, Claim::Created { .. });
-    let scans = next.history.iter().map(|&(entry, _)| entry).filter(|&entry| is_scan(entry));
-    next.last_scan = scans.last().unwrap_or(before.last_scan);
+    let newest = next.history.iter().rev().map(|&(entry, _)| entry).find(|&entry| is_scan(entry));
+    next.last_scan = newest.unwrap_or(before.last_scan);
     if !field {
         match record.claim {
             Claim::Status(word) => (next.status, next.exception) = (word, None),

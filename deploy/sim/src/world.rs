@@ -145,7 +145,7 @@ impl<'a> World<'a> {
             }
             2..=4 => self.take_over(who, partition, much),
             5 | 6 => self.give_up(who, partition, kind == 5)?,
-            7 => self.commit(who, much % 2 == 0)?,
+            7 => self.commit(who, much.is_multiple_of(2))?,
             8 => {
                 self.note(|| "the primary dies".to_owned());
                 self.platform().fail_over();
@@ -232,7 +232,7 @@ impl<'a> World<'a> {
 
     /// The broker gives a partition to another owner, without a word to the one that has it: a zombie from now on.
     fn take_over(&mut self, who: usize, partition: usize, much: u32) {
-        let who = if much % 2 == 0 && self.owners.len() < OWNERS { self.start() } else { who };
+        let who = if much.is_multiple_of(2) && self.owners.len() < OWNERS { self.start() } else { who };
         let holder = self.broker.holder[partition];
         if holder != Some(self.owners[who].name) && !self.owners[who].reads.contains_key(&partition) {
             self.assign(who, partition);

@@ -33,7 +33,8 @@ try() {
   else
     said=$("$mutant" 1 "$runs") || status=$?
     if [ "$status" = 1 ]; then
-      printf '%-32s found out: %s\n' "$name" "$(tail -n 1 <<<"$said" | sed 's/^ *then //' | cut -c 1-100)"
+      printf '%-32s found out by schedule %s: %s\n' "$name" "$(sed -n '1s/.* seed \([0-9]*\) fails.*/\1/p' <<<"$said")" \
+        "$(tail -n 1 <<<"$said" | sed 's/^ *then //' | cut -c 1-90)"
     else
       printf '%-32s SURVIVES %s schedules\n' "$name" "$runs"
       survived+=("$name")

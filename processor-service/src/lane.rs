@@ -93,11 +93,11 @@ impl Lane {
         if !work.write_rows(&self.ports, &decision).await? {
             return Ok(None);
         }
-        let durable = Durable { at: (self.clock)(), took: started.elapsed() };
         self.bury(work, &decision, attempts).await?;
         if !work.write_states(&self.ports, &decision).await? {
             return Ok(None);
         }
+        let durable = Durable { at: (self.clock)(), took: started.elapsed() };
         let changes = decision.changes(&self.ports).await?;
         if !changes.is_empty() {
             self.ports.log.append(Topic::Changes, changes).await.all()?;

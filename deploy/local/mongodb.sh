@@ -49,6 +49,6 @@ launch() {
     --replSet rs0 --oplogSize 1024 --wiredTigerCacheSizeGB 2 --setParameter diagnosticDataCollectionEnabled=false
 }
 
-ready() { python3 "$local_scripts/replica_set.py" 127.0.0.1 "$mongo_port"; }
+ready() { python3 "$local_scripts/replica_set.py" 127.0.0.1 "$mongo_port" "$mongo_advertised_port"; }
 
 lifecycle "$@"

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Starts Kafka, MongoDB and Redis, those that are not there yet, and waits until they can be used.
+#   RASTRO_FETCH   what is downloaded besides and not started, for tests that start it themselves: toxiproxy
 source "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 
 servers=()
@@ -14,11 +15,12 @@ choose() {
 choose kafka KAFKA_BROKERS "$own_kafka_brokers"
 choose mongodb MONGO_URI "$own_mongo_uri"
 choose redis REDIS_ADDR "$own_redis_addr"
+[ -z "$toxiproxy_port" ] || servers+=(toxiproxy)
 
 missing() {
   packages=()
   local server
-  for server in "${servers[@]}"; do
+  for server in "${servers[@]}" ${RASTRO_FETCH:-}; do
     mapfile -t -O "${#packages[@]}" packages < <("$local_scripts/$server.sh" missing)
   done
 }
@@ -44,6 +46,10 @@ fi
 
 # At the same time: Kafka takes longest, and the others need not wait for it.
 starts=()
+for server in ${RASTRO_FETCH:-}; do
+  "$local_scripts/$server.sh" fetch &
+  starts+=($!)
+done
 for server in "${servers[@]}"; do
   "$local_scripts/$server.sh" start &
   starts+=($!)

@@ -98,8 +98,11 @@ impl PrivateServers {
             redis_addr: format!("127.0.0.1:{redis}"),
         };
         let edge = servers(edge_kafka, edge_redis);
-        let proxied =
-            Proxied { api: format!("http://127.0.0.1:{api}"), edge, processor: servers(processor_kafka, processor_redis) };
+        let proxied = Proxied {
+            api: format!("http://127.0.0.1:{api}"),
+            edge,
+            processor: servers(processor_kafka, processor_redis),
+        };
         let set = Self::start_with(|[_, _, mongo, redis]| {
             let listens = [edge_kafka, processor_kafka, mongodb, edge_redis, processor_redis];
             let upstreams = [edge_listener, processor_listener, mongo, redis, redis];

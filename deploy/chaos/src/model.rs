@@ -120,7 +120,9 @@ pub fn fold(records: &[Record]) -> Expected {
             },
             Reading::Reported(number, report) => match shipments.get_mut(&number) {
                 Some((_, reports)) => reports.push(*report),
-                None => expected.odd.push(format!("{number} is reported about before it is created: {:?}", report.position)),
+                None => {
+                    expected.odd.push(format!("{number} is reported about before it is created: {:?}", report.position))
+                }
             },
         }
     }
@@ -190,7 +192,8 @@ pub fn ambiguous_ids(records: &[Record]) -> Vec<String> {
         let Reading::Reported(number, report) = read(record) else { continue };
         let Scan { claim, place, code, location, .. } = &report.scan;
         let second = report.millis.div_euclid(1000);
-        let content = format!("{number} {} {claim} {place:?} {code:?} {location:?} {:?} {second}", report.key, report.reason);
+        let content =
+            format!("{number} {} {claim} {place:?} {code:?} {location:?} {:?} {second}", report.key, report.reason);
         let id = report.event_id;
         if by_id.entry(id.clone()).or_insert_with(|| content.clone()) != &content {
             odd.push(format!("{id} stands for two events"));

@@ -82,8 +82,7 @@ impl Probe {
     async fn register(&self, key: &str) -> Option<String> {
         let (body, mut own) = (parcel_of("client_001"), Ledger::default());
         let number = loop {
-            let answer =
-                self.door.insist(&mut own, key, |client| client.keyed("/shipments", key, &body)).await;
+            let answer = self.door.insist(&mut own, key, |client| client.keyed("/shipments", key, &body)).await;
             match answer {
                 Some(answer) if matches!(answer.status, 201 | 202) => {
                     break answer.body["tracking_number"].as_str().map(str::to_owned);
@@ -108,11 +107,12 @@ impl Probe {
         let count = self.count.fetch_add(1, Ordering::Relaxed);
         let second = i64::try_from(count).unwrap_or_default();
         let id = format!("{SOURCE}-{count}");
-        let body = sample::with(sample::scan(number, "other", second), json!({"source": SOURCE, "source_event_id": id}));
+        let body =
+            sample::with(sample::scan(number, "other", second), json!({"source": SOURCE, "source_event_id": id}));
         let (mut own, wait) = (Ledger::default(), format!("wait={PREFERRED_WAIT}"));
-        let answer = self.door.insist(&mut own, &id, |client| {
-            client.call("POST", "/events").json(&body).header("prefer", &wait)
-        });
+        let answer = self
+            .door
+            .insist(&mut own, &id, |client| client.call("POST", "/events").json(&body).header("prefer", &wait));
         let answer = answer.await?;
         let Some(event_id) = answer.body["event_id"].as_str().map(str::to_owned) else {
             own.complaints.push(format!("{body} was answered with {} {}", answer.status, answer.text));

@@ -111,12 +111,7 @@ impl fmt::Display for Report {
     }
 }
 
-fn row(
-    formatter: &mut fmt::Formatter<'_>,
-    name: &str,
-    times: usize,
-    recoveries: &mut [Duration],
-) -> fmt::Result {
+fn row(formatter: &mut fmt::Formatter<'_>, name: &str, times: usize, recoveries: &mut [Duration]) -> fmt::Result {
     recoveries.sort_unstable();
     let seconds = |duration: Option<&Duration>| match duration {
         Some(duration) => format!("{:.1}", duration.as_secs_f64()),

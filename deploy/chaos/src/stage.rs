@@ -103,6 +103,7 @@ impl Stage {
     /// # Panics
     /// Something does not start.
     pub async fn set(progress: &Progress) -> Self {
+        progress.say("building the two services");
         let binaries = tokio::task::spawn_blocking(|| (binary::ingest_service(), binary::processor_service()));
         let (edge, processor) = binaries.await.expect("the programs are built");
         progress.say("starting Kafka, MongoDB and Redis behind a fault proxy");

@@ -67,7 +67,9 @@ fn events(
         }
         let value: Value = serde_json::from_slice(value).unwrap_or_default();
         let differing: Vec<_> = KEPT.into_iter().filter(|&member| value[member] != body[member]).collect();
-        found.unless(differing.is_empty(), Breach::Wrong, || format!("{differing:?} of {event_id}: {body} became {value}"));
+        found.unless(differing.is_empty(), Breach::Wrong, || {
+            format!("{differing:?} of {event_id}: {body} became {value}")
+        });
         let number = body["tracking_number"].as_str().unwrap_or_default();
         if let Some(before) = last.insert(number, at) {
             let in_order = before.0 == at.0 && before.1 < at.1;

@@ -83,8 +83,9 @@ impl Shipment<'_> {
         let Some(creation) = account.judged.first() else { return };
         let (mut once, mut shown) = (HashSet::new(), Vec::new());
         for event in history.iter().filter_map(id) {
-            found.unless(once.insert(event), Breach::Doubled, || format!("{number}: {event} stands in it twice"));
-            if event != creation.event_id {
+            if !once.insert(event) {
+                found.add(Breach::Doubled, format!("{number}: {event} stands in its history twice"));
+            } else if event != creation.event_id {
                 shown.push(event);
             }
         }

@@ -20,7 +20,8 @@ fn record(offset: i64, id: &str, ce_type: &str, value: &Value) -> Record {
 
 /// Created, picked up, the same again, a conflict, a scan, a step that is not allowed, poison, a step that is.
 fn log() -> Vec<Record> {
-    let created = json!({"tracking_number": NUMBER, "transition_policy": "strict", "created_at": "2026-01-01T00:00:00Z"});
+    let created =
+        json!({"tracking_number": NUMBER, "transition_policy": "strict", "created_at": "2026-01-01T00:00:00Z"});
     let picked_up = report(NUMBER, "picked_up", 1);
     vec![
         record(0, "creation", CREATED, &created),

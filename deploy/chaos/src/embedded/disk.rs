@@ -59,13 +59,15 @@ impl Disk {
     /// There is room again.
     pub(super) fn empty(&self) {
         let shown = self.path.display().to_string();
-        run("mount", &["-o", &format!("remount,size={SIZE}"), &shown]).expect("what was made smaller can be made larger");
+        run("mount", &["-o", &format!("remount,size={SIZE}"), &shown])
+            .expect("what was made smaller can be made larger");
     }
 
     /// Copies what is on it into the directory that it is in, for whoever looks into it.
     pub(super) fn keep(&self) {
         if let Some(directory) = self.path.parent() {
-            let copied = run("cp", &["-r", &self.path.display().to_string(), &directory.join("kept").display().to_string()]);
+            let copied =
+                run("cp", &["-r", &self.path.display().to_string(), &directory.join("kept").display().to_string()]);
             if let Err(problem) = copied {
                 eprintln!("{}: {problem}", self.path.display());
             }

@@ -109,12 +109,7 @@ async fn killed(group: &Mutex<Group>, probe: &Probe, sequence: &mut Sequence) ->
     probe.recovered().await
 }
 
-async fn frozen(
-    group: &Mutex<Group>,
-    length: Duration,
-    probe: &Probe,
-    sequence: &mut Sequence,
-) -> Option<Duration> {
+async fn frozen(group: &Mutex<Group>, length: Duration, probe: &Probe, sequence: &mut Sequence) -> Option<Duration> {
     let group = group.lock().await;
     let program = &group.programs[sequence.below(group.programs.len())].program;
     program.freeze();

@@ -50,7 +50,7 @@ fetch() {
 # One listener for each kind of client behind a proxy: what a broker advertises belongs to the listener that was asked. Of a
 # property that stands there twice the last one counts.
 proxied_listeners() {
-  local proxied number=0 listeners= advertised= protocols=
+  local proxied number=0 listeners='' advertised='' protocols=''
   [ -n "$kafka_proxied" ] || return 0
   for proxied in $kafka_proxied; do
     listeners+=",PROXIED_$number://127.0.0.1:${proxied%:*}"

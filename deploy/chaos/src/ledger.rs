@@ -24,9 +24,12 @@ pub struct Registered {
     pub body: Value,
 }
 
-/// The record of one caller, who sends one request after the other.
+/// The record of one caller.
 #[derive(Debug, Default)]
 pub struct Ledger {
+    /// The caller sends one request after the other, and the next one when the one before was answered. Then its events about one
+    /// shipment stand in the log in that order.
+    pub one_by_one: bool,
     /// Registrations.
     pub registered: Vec<Registered>,
     /// Events, in the order of their answers. One that was sent twice stands there twice.
@@ -40,9 +43,9 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Takes another caller's entries in, except for their order among ours.
+    /// How often the callers were refused, and how often they got no answer.
     #[must_use]
-    pub fn requests(ledgers: &[Self]) -> (usize, usize) {
+    pub fn troubles(ledgers: &[Self]) -> (usize, usize) {
         (ledgers.iter().map(|ledger| ledger.refused).sum(), ledgers.iter().map(|ledger| ledger.unanswered).sum())
     }
 }

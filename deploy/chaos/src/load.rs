@@ -51,7 +51,7 @@ impl Load {
                 second: i64::try_from(LATE).unwrap_or_default(),
                 registrations: 0,
                 last: HashMap::new(),
-                ledger: Ledger::default(),
+                ledger: Ledger { one_by_one: true, ..Ledger::default() },
                 acknowledged: acknowledged.clone(),
             };
             tokio::spawn(source.until(stop.clone()))

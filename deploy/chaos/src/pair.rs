@@ -21,7 +21,7 @@ use crate::stage::{self, PARTITIONS, Stage};
 use crate::yard::Yard;
 
 /// Faults that are injected at a time.
-const LANES: u64 = 2;
+const LANES: u64 = 3;
 /// Sources that send at a time.
 const SOURCES: u64 = 8;
 /// Between two looks at the programs that nobody is breaking.

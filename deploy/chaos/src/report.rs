@@ -30,7 +30,7 @@ impl Report {
     /// The report of a run whose callers kept `ledgers`.
     #[must_use]
     pub fn of(faults: Vec<Injected>, ledgers: &[Ledger], ended: Vec<String>, verdict: Verdict) -> Self {
-        Self { faults, troubles: Ledger::requests(ledgers), ended, verdict }
+        Self { faults, troubles: Ledger::troubles(ledgers), ended, verdict }
     }
 
     /// How much is not as it must be in this way.

@@ -82,7 +82,7 @@ fn honest() -> (Evidence, Ledger) {
     });
     let key = "key".to_owned();
     let registered = vec![Registered { key, number: NUMBER.to_owned(), body: parcel_of("client_001") }];
-    let ledger = Ledger { registered, events: acknowledged.collect(), ..Ledger::default() };
+    let ledger = Ledger { one_by_one: true, registered, events: acknowledged.collect(), ..Ledger::default() };
     let numbers = [NUMBER.to_owned()].into();
     let shipments = [(NUMBER.to_owned(), shown(&account))].into();
     (Evidence { events, dead_letters, changes, rows, numbers, shipments }, ledger)

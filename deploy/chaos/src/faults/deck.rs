@@ -6,13 +6,14 @@ use super::{Fault, Target};
 use crate::network::Toxic;
 
 /// How often each fault that is not about a connection is in the deck.
-const CARDS: [(Fault, usize); 13] = [
+const CARDS: [(Fault, usize); 14] = [
     (Fault::Kill(Target::Processor), 3),
     (Fault::Kill(Target::Edge), 3),
     (Fault::Kill(Target::Kafka), 1),
     (Fault::Kill(Target::Mongodb), 2),
     (Fault::Kill(Target::Redis), 2),
     (Fault::Freeze(Target::Processor), 1),
+    (Fault::Freeze(Target::Edge), 1),
     (Fault::Freeze(Target::Kafka), 1),
     (Fault::Freeze(Target::Mongodb), 1),
     (Fault::Freeze(Target::Redis), 1),

@@ -20,12 +20,38 @@ pub struct Door {
     next: Arc<AtomicUsize>,
 }
 
+/// The doors of those who send.
+#[derive(Clone)]
+pub struct Doors {
+    /// For an admin, who may do everything.
+    pub admin: Door,
+    /// For a client, who may report about its own shipments.
+    pub client: Door,
+}
+
+/// The password of the seeded users (contract section 6).
+const PASSWORD: &str = "password123";
+
+impl Doors {
+    /// The doors at `urls` for two of the seeded users, who log in by way of `nobody`.
+    pub async fn open(nobody: &Client, urls: &[String]) -> Self {
+        let of = async |user: &str| Door::at(&nobody.log_in(user, PASSWORD).await, urls);
+        Self { admin: of("admin_user").await, client: of("client_user_001").await }
+    }
+}
+
 impl Door {
     /// The doors at `urls` for the user of `client`, who is logged in.
     #[must_use]
     pub fn at(client: &Client, urls: &[String]) -> Self {
         let callers = urls.iter().map(|url| client.reconnected().before(url)).collect();
         Self { callers: Arc::new(callers), next: Arc::default() }
+    }
+
+    /// The same user before the program at `url`.
+    #[must_use]
+    pub fn before(&self, url: &str) -> Client {
+        self.caller().before(url)
     }
 
     /// The caller whose turn it is.

@@ -13,12 +13,14 @@ use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use crate::door::Door;
+use crate::door::{Door, Doors};
 use crate::ledger::{Acknowledged, Ledger, Registered};
 use crate::yard::{Parcel, Yard};
 
 /// How often each source sends: often enough that something is always on its way, seldom enough to leave the machine to what is tested.
 const PACE: Duration = Duration::from_millis(80);
+/// One report of so many is about a shipment that nobody registered.
+const STRANGER: usize = 60;
 /// Events of a batch.
 const BATCH: usize = 10;
 /// How far back under the field policy a scan may happen, in seconds: they come late and out of order.
@@ -38,13 +40,16 @@ pub struct Load {
 }
 
 impl Load {
-    /// Sets `count` sources going; equal seeds send the same.
+    /// Sets `count` sources going, and one more of a client who may report about half of the shipments only; equal seeds send the same.
     #[must_use]
-    pub fn begin(door: &Door, yard: &Arc<Yard>, count: u64, seed: u64) -> Self {
+    pub fn begin(doors: &Doors, yard: &Arc<Yard>, count: u64, seed: u64) -> Self {
         let (stop, acknowledged) = (CancellationToken::new(), Arc::<AtomicUsize>::default());
         let begin = |number: u64| {
+            let client = number == count;
             let source = Source {
-                door: door.clone(),
+                door: if client { doors.client.clone() } else { doors.admin.clone() },
+                registers: !client,
+                stranger: Parcel { number: sample::unregistered(), field: false, reports: 0 },
                 yard: yard.clone(),
                 name: format!("source_{number}"),
                 sequence: Sequence::of(seed.wrapping_mul(1_000).wrapping_add(number)),
@@ -56,7 +61,7 @@ impl Load {
             };
             tokio::spawn(source.until(stop.clone()))
         };
-        let sources = (0..count).map(begin).collect();
+        let sources = (0..=count).map(begin).collect();
         Self { stop, acknowledged, sources }
     }
 
@@ -82,6 +87,10 @@ impl Load {
 
 struct Source {
     door: Door,
+    /// Whether it may register shipments for any client.
+    registers: bool,
+    /// A shipment that nobody registered.
+    stranger: Parcel,
     yard: Arc<Yard>,
     name: String,
     sequence: Sequence,
@@ -100,7 +109,12 @@ impl Source {
         while !stop.is_cancelled() {
             pace.tick().await;
             match self.yard.pick(&mut self.sequence) {
-                None => self.register().await,
+                None if self.registers => self.register().await,
+                None => {}
+                Some(_) if self.sequence.below(STRANGER) == 0 => {
+                    let stranger = self.stranger.clone();
+                    self.report(&stranger).await;
+                }
                 Some(parcel) if self.sequence.below(BATCH) == 0 => self.report_many(&parcel).await,
                 Some(parcel) => self.report(&parcel).await,
             }
@@ -111,7 +125,8 @@ impl Source {
     async fn register(&mut self) {
         let field = self.sequence.below(2) == 0;
         let policy = if field { "field" } else { "strict" };
-        let body = sample::with(sample::parcel_of("client_001"), json!({"transition_policy": policy}));
+        let client_id = ["client_001", "client_002"][self.sequence.below(2)];
+        let body = sample::with(sample::parcel_of(client_id), json!({"transition_policy": policy}));
         let key = format!("{}-{}", self.name, self.registrations);
         self.registrations += 1;
         loop {
@@ -146,7 +161,8 @@ impl Source {
         };
         match self.door.insist(&mut self.ledger, &body.to_string(), call).await {
             None => {}
-            Some(Answer { status: 200 | 202 | 409, body: answered, .. }) if answered["event_id"].is_string() => {
+            // A rejection says what was rejected.
+            Some(Answer { body: answered, .. }) if answered["event_id"].is_string() => {
                 self.accepted(&answered, &body);
             }
             Some(other) => self.complain(&body, &other),

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use acceptance::client::Client;
 use acceptance::sample::Sequence;
 use tokio_util::sync::CancellationToken;
 
 use crate::check;
-use crate::door::Door;
+use crate::door::Doors;
 use crate::evidence;
 use crate::faults::deck::Deck;
 use crate::faults::inject::{Injected, inject};
@@ -26,8 +27,6 @@ const LANES: u64 = 3;
 const SOURCES: u64 = 8;
 /// Between two looks at the programs that nobody is breaking.
 const LOOK_AFTER_EVERY: Duration = Duration::from_millis(500);
-/// The password of the seeded users (contract section 6).
-const PASSWORD: &str = "password123";
 
 /// Runs for so long, and then until everything is compared.
 ///
@@ -35,12 +34,11 @@ const PASSWORD: &str = "password123";
 /// The harness cannot do its work: a server does not start, or does not answer when nothing is broken.
 pub async fn run(length: Duration, seed: u64, progress: Progress) -> Report {
     let stage = Arc::new(Stage::set(&progress).await);
-    let edge = stage.edges.lock().await.programs[0].nobody();
-    let admin = edge.log_in("admin_user", PASSWORD).await;
-    let (door, yard) = (Door::at(&admin, &stage.doors), Arc::<Yard>::default());
-    let probe = Arc::new(Probe::of(door.clone(), PARTITIONS));
+    let edge = stage.edges.lock().await.programs[0].url.clone();
+    let (doors, yard) = (Doors::open(&Client::nobody(&edge), &stage.doors).await, Arc::<Yard>::default());
+    let probe = Arc::new(Probe::of(doors.admin.clone(), PARTITIONS));
     probe.recovered().await.expect("the platform works before anything is broken");
-    let load = Load::begin(&door, &yard, SOURCES, seed);
+    let load = Load::begin(&doors, &yard, SOURCES, seed);
     let poisoner = Poisoner::begin(&stage.servers.servers().kafka_brokers, &stage.topic(), &yard, seed);
 
     let watch = CancellationToken::new();
@@ -64,7 +62,7 @@ pub async fn run(length: Duration, seed: u64, progress: Progress) -> Report {
     let servers = stage.servers.servers();
     evidence::pair::settled(&servers.kafka_brokers, &stage.topic(), &stage.name).await;
     progress.say("everything is committed; reading it");
-    let evidence = evidence::pair::gather(servers, &stage.name, &admin).await;
+    let evidence = evidence::pair::gather(servers, &stage.name, &doors.admin.before(&edge)).await;
     ledgers.push(probe_ledger(probe).await);
     let verdict = check::check(&evidence, &ledgers, &poison);
     let report = Report::of(faults, &ledgers, stage.ended.lock().await.clone(), verdict);

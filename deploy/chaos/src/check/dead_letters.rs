@@ -11,8 +11,7 @@ use crate::model::Expected;
 pub(super) fn check(found: &mut Found, evidence: &Evidence, expected: &Expected) {
     let originals: HashMap<Position, &Record> =
         evidence.events.iter().map(|record| (position(record), record)).collect();
-    let conflicts = expected.accounts.values().flat_map(|account| &account.judged);
-    let conflicts = conflicts.filter(|event| event.outcome == "conflict").map(|event| event.position);
+    let conflicts = expected.judged().filter(|(_, event)| event.outcome == "conflict").map(|(_, event)| event.position);
     let must: BTreeMap<Position, bool> =
         expected.poison.iter().map(|&at| (at, true)).chain(conflicts.map(|at| (at, false))).collect();
     let mut there = BTreeSet::new();

@@ -26,12 +26,8 @@ pub(super) fn check(
             first.entry(id).or_insert_with(|| (position(record), record.value.as_deref().unwrap_or_default()));
         }
     }
-    let outcomes: HashMap<&str, &str> = expected
-        .accounts
-        .values()
-        .flat_map(|account| &account.judged)
-        .map(|event| (event.event_id.as_str(), event.outcome))
-        .collect();
+    let outcomes: HashMap<&str, &str> =
+        expected.judged().map(|(_, event)| (event.event_id.as_str(), event.outcome)).collect();
     for ledger in ledgers {
         for complaint in &ledger.complaints {
             found.add(Breach::Wrong, complaint);

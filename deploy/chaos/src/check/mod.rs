@@ -85,8 +85,8 @@ pub struct Verdict {
     pub duplicates: usize,
     /// Shipments.
     pub shipments: usize,
-    /// Outcomes by their words.
-    pub outcomes: BTreeMap<&'static str, usize>,
+    /// Outcomes by their words, rejections with their reasons.
+    pub outcomes: BTreeMap<String, usize>,
     /// Records that cannot be processed.
     pub poison: usize,
     /// Records in the topic of dead letters.
@@ -114,8 +114,12 @@ pub fn check(evidence: &Evidence, ledgers: &[Ledger], poison: &[Position]) -> Ve
 
 fn verdict(evidence: &Evidence, expected: &Expected, ledgers: &[Ledger], found: Found) -> Verdict {
     let mut outcomes = BTreeMap::new();
-    for event in expected.accounts.values().flat_map(|account| &account.judged) {
-        *outcomes.entry(event.outcome).or_default() += 1;
+    for (_, event) in expected.judged() {
+        let outcome = match &event.reason {
+            Some(reason) if event.outcome == "rejected" => format!("rejected {reason}"),
+            _ => event.outcome.to_owned(),
+        };
+        *outcomes.entry(outcome).or_default() += 1;
     }
     Verdict {
         acknowledged: ledgers.iter().map(|ledger| ledger.events.len() + ledger.registered.len()).sum(),

@@ -29,15 +29,13 @@ fn rows(found: &mut Found, evidence: &Evidence, expected: &Expected) {
             found.add(Breach::Doubled, format!("one record has two outcomes: {row:?}, {other:?}"));
         }
     }
-    for (number, account) in &expected.accounts {
-        for Judged { event_id, position, outcome, reason, .. } in &account.judged {
-            let Some(row) = by_position.remove(position) else {
-                found.add(Breach::Lost, format!("{event_id} at {position:?} has no outcome; it must be {outcome}"));
-                continue;
-            };
-            let right = row.number == *number && row.outcome == *outcome && row.reason == *reason;
-            found.unless(right, Breach::Wrong, || format!("{event_id} must be {outcome} {reason:?}: {row:?}"));
-        }
+    for (number, Judged { event_id, position, outcome, reason, .. }) in expected.judged() {
+        let Some(row) = by_position.remove(position) else {
+            found.add(Breach::Lost, format!("{event_id} at {position:?} has no outcome; it must be {outcome}"));
+            continue;
+        };
+        let right = row.number == number && row.outcome == *outcome && row.reason == *reason;
+        found.unless(right, Breach::Wrong, || format!("{event_id} must be {outcome} {reason:?}: {row:?}"));
     }
     for row in by_position.values() {
         found.add(Breach::Doubled, format!("an outcome that no record can have: {row:?}"));

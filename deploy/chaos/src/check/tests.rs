@@ -18,10 +18,15 @@ fn record(offset: i64, id: &str, ce_type: &str, value: &Value) -> Record {
     Record { partition: Some(3), offset, timestamp: Some(1_000 + offset), ..record }
 }
 
-/// Created, picked up, the same again, a conflict, a scan, a step that is not allowed, poison, a step that is.
+const STRANGER: &str = "99M-STRANGER";
+
+/// Created, picked up, the same again, a conflict, a scan, a step that is not allowed, poison, a step that is, one that another client
+/// reports, and one of a shipment that nobody registered.
 fn log() -> Vec<Record> {
-    let created =
-        json!({"tracking_number": NUMBER, "transition_policy": "strict", "created_at": "2026-01-01T00:00:00Z"});
+    let created = json!({"tracking_number": NUMBER, "transition_policy": "strict", "client_id": "client_001",
+        "created_at": "2026-01-01T00:00:00Z"});
+    let foreign = json!({"reporter": {"sub": "eve", "role": "client", "client_id": "client_002"}, "source": "eve"});
+    let stranger = record(9, "stranger", REPORTED, &report(STRANGER, "picked_up", 1));
     let picked_up = report(NUMBER, "picked_up", 1);
     vec![
         record(0, "creation", CREATED, &created),
@@ -32,6 +37,8 @@ fn log() -> Vec<Record> {
         record(5, "too soon", REPORTED, &report(NUMBER, "delivered", 3)),
         record(6, "poison", "com.example.other", &json!({"tracking_number": NUMBER})),
         record(7, "arrival", REPORTED, &report(NUMBER, "in_warehouse", 4)),
+        record(8, "foreign", REPORTED, &with(report(NUMBER, "in_transit", 5), foreign)),
+        Record { key: Some(STRANGER.into()), ..stranger },
     ]
 }
 
@@ -58,15 +65,16 @@ fn shown(account: &Account) -> Value {
 /// What an honest platform holds, and what it told its callers.
 fn honest() -> (Evidence, Ledger) {
     let events = log();
-    let account = model::fold(&events).accounts.remove(NUMBER).expect("the shipment");
-    let row = |to: Option<&str>, judged: &model::Judged| Row {
-        number: NUMBER.to_owned(),
+    let expected = model::fold(&events);
+    let account = &expected.accounts[NUMBER];
+    let row = |(number, judged): (&str, &model::Judged)| Row {
+        number: number.to_owned(),
         position: judged.position,
         outcome: judged.outcome.to_owned(),
         reason: judged.reason.clone(),
-        to: to.map(str::to_owned),
+        to: Some("there".to_owned()),
     };
-    let rows: Vec<_> = account.judged.iter().map(|judged| row(Some("there"), judged)).collect();
+    let rows: Vec<_> = expected.judged().map(row).collect();
     let applied = account.judged.iter().filter(|judged| judged.outcome == "applied");
     let changes = applied.map(|judged| {
         let (partition, offset) = judged.position;
@@ -84,7 +92,7 @@ fn honest() -> (Evidence, Ledger) {
     let registered = vec![Registered { key, number: NUMBER.to_owned(), body: parcel_of("client_001") }];
     let ledger = Ledger { one_by_one: true, registered, events: acknowledged.collect(), ..Ledger::default() };
     let numbers = [NUMBER.to_owned()].into();
-    let shipments = [(NUMBER.to_owned(), shown(&account))].into();
+    let shipments = [(NUMBER.to_owned(), shown(account))].into();
     (Evidence { events, dead_letters, changes, rows, numbers, shipments }, ledger)
 }
 
@@ -115,8 +123,11 @@ fn the_log_is_folded_as_the_contract_says() {
         ("scan", "recorded"),
         ("too soon", "rejected"),
         ("arrival", "applied"),
+        ("foreign", "rejected"),
     ];
     assert_eq!(outcomes, must);
+    assert_eq!(account.judged[6].reason.as_deref(), Some("FORBIDDEN"));
+    assert_eq!(expected.strangers[STRANGER][0].reason.as_deref(), Some("SHIPMENT_NOT_FOUND"));
     assert_eq!((account.status, account.history()), ("in_warehouse", vec!["pick-up", "scan", "arrival"]));
 }
 

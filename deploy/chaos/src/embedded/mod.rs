@@ -14,7 +14,7 @@ use futures::StreamExt;
 use serde_json::Value;
 
 use crate::check;
-use crate::door::Door;
+use crate::door::Doors;
 use crate::evidence;
 use crate::faults::inject::Injected;
 use crate::ledger::Ledger;
@@ -40,8 +40,6 @@ const FULL_MS: usize = 1_000;
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// How many shipments are asked for at a time.
 const AT_A_TIME: usize = 32;
-/// The password of the seeded users (contract section 6).
-const PASSWORD: &str = "password123";
 
 /// Kills it `runs` times.
 ///
@@ -55,11 +53,11 @@ pub async fn run(runs: usize, seed: u64, progress: Progress) -> Report {
     let environment = [("ENV", "development"), ("DATA_DIR", data.as_str()), ("LOG_LEVEL", "warn")];
     let mut rastro = Served::start("rastro", program, &environment, logs.path());
     rastro.ready().await;
-    let admin = rastro.nobody().log_in("admin_user", PASSWORD).await;
-    let (door, yard) = (Door::at(&admin, std::slice::from_ref(&rastro.url)), Arc::<Yard>::default());
-    let probe = Probe::of(door.clone(), 1);
+    let urls = [rastro.url.clone()];
+    let (doors, yard) = (Doors::open(&rastro.nobody(), &urls).await, Arc::<Yard>::default());
+    let probe = Probe::of(doors.admin.clone(), 1);
     probe.recovered().await.expect("the program works before it is killed");
-    let load = Load::begin(&door, &yard, SOURCES, seed);
+    let load = Load::begin(&doors, &yard, SOURCES, seed);
 
     let mut course = Course { rastro, probe, disk, sequence: Sequence::of(seed), ended: Vec::new() };
     let faults = course.run(runs, &load, &progress).await;
@@ -68,7 +66,7 @@ pub async fn run(runs: usize, seed: u64, progress: Progress) -> Report {
     // One partition: when the last event is decided, all before it are.
     let last = probe.recovered().await;
     ledgers.push(probe.ledger().await);
-    let shipments = shown(&admin, &ledgers).await;
+    let shipments = shown(doors.admin.caller(), &ledgers).await;
     ended.extend(stage::end(&mut rastro).await);
     let file = disk.path().join("rastro.sqlite");
     let evidence = evidence::embedded::gather(&file, shipments).expect("the file can be read");

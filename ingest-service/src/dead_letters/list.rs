@@ -3,6 +3,7 @@
 use axum::extract::State;
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
+use schemars::JsonSchema;
 use serde::Serialize;
 use shared::dead_letters::{Cursor, Filter, Letter, MOST_LISTED, REASON};
 use shared::shipment::{FieldError, TrackingNumber};
@@ -14,13 +15,15 @@ use crate::query::page::{self, Read};
 use crate::request::{self, Parameters};
 use crate::router::Edge;
 
-#[derive(Serialize)]
-struct Listed {
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "LetterList")]
+pub(crate) struct Listed {
     data: Vec<Letter>,
     pagination: Pagination,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "LetterPagination")]
 struct Pagination {
     limit: usize,
     /// A page may be short, or empty, and have a next one.

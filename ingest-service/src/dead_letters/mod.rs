@@ -11,11 +11,11 @@ use shared::event_log::AppendError;
 
 use crate::error::Problem;
 
-pub(crate) use list::list_letters;
-pub(crate) use operator_log::list_operator_log;
-pub(crate) use redrive::post_redrive;
+pub(crate) use list::{Listed as LetterList, list_letters};
+pub(crate) use operator_log::{Listed as OperatorLog, list_operator_log};
+pub(crate) use redrive::{BODY_BYTES, Report as Redrive, post_redrive, schema as redrive_schema};
 pub(crate) use show::get_letter;
-pub(crate) use storm::post_storm_continue;
+pub(crate) use storm::{Said as StormContinued, post_storm_continue};
 
 impl From<Trouble> for Problem {
     fn from(trouble: Trouble) -> Self {

@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
+use schemars::JsonSchema;
 use serde::Serialize;
 use shared::operator_log::Entry;
 use shared::shipment::FieldError;
@@ -13,7 +14,8 @@ use crate::query::page;
 use crate::request::Parameters;
 use crate::router::Edge;
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "OperatorLog")]
 pub(crate) struct Listed {
     data: Vec<Entry>,
 }

@@ -2,8 +2,9 @@
 
 use axum::Json;
 use axum::extract::{Request, State};
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use shared::dead_letters::{Cursor, Filter, LetterId, MOST_REDRIVEN, REASON, RedriveReport, RedriveRequest, Selection};
 use shared::shipment::form::Form;
 use shared::shipment::{FieldError, TrackingNumber, UnknownFields};
@@ -15,13 +16,14 @@ use crate::request;
 use crate::router::Edge;
 
 /// Letters that a redrive takes when the caller does not say.
-const DEFAULT_LIMIT: usize = 100;
+pub(crate) const DEFAULT_LIMIT: usize = 100;
 /// Largest body: a thousand ids have thirty thousand characters.
-const BODY_BYTES: usize = 64 * 1024;
+pub(crate) const BODY_BYTES: usize = 64 * 1024;
 /// Longest cursor, in characters.
 const CURSOR: usize = 8_192;
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "Redrive")]
 pub(crate) struct Report {
     #[serde(flatten)]
     report: RedriveReport,
@@ -46,10 +48,15 @@ pub(crate) async fn post_redrive(
     Ok(Json(Report { report, next_cursor }))
 }
 
-/// The body; `by` is who sends it.
-fn read(mut body: Value, by: String) -> Result<RedriveRequest, Vec<FieldError>> {
-    let ids = body.as_object_mut().and_then(|members| members.remove("ids")).filter(|ids| !ids.is_null());
-    let mut form = Form::of(body)?;
+/// What stands in a body besides the ids and the limit.
+struct Members {
+    is_filtered: bool,
+    filter: Filter,
+    cursor: Option<String>,
+    dry_run: bool,
+}
+
+fn read_members(form: &mut Form) -> Members {
     let is_filtered = ["reason", "tracking_number", "from", "to"].iter().any(|field| form.has(field));
     let filter = Filter {
         reason: form.optional_text("reason", REASON),
@@ -59,11 +66,27 @@ fn read(mut body: Value, by: String) -> Result<RedriveRequest, Vec<FieldError>> 
     };
     let cursor = form.optional_text("cursor", CURSOR);
     let dry_run = form.optional_flag("dry_run").unwrap_or(false);
-    let limit = if form.has("limit") {
-        whole(form.number("limit", 1.0..=MOST_REDRIVEN as f64), &mut form)
-    } else {
-        DEFAULT_LIMIT
-    };
+    Members { is_filtered, filter, cursor, dry_run }
+}
+
+/// The schema of the body.
+pub(crate) fn schema() -> Value {
+    let mut schema = Form::describe(read_members);
+    let id = json!({"type": "string", "pattern": "^[0-9]+:[0-9]+$"});
+    schema["properties"]["ids"] =
+        json!({"type": ["array", "null"], "items": id, "minItems": 1, "maxItems": MOST_REDRIVEN});
+    schema["properties"]["limit"] =
+        json!({"type": ["integer", "null"], "minimum": 1, "maximum": MOST_REDRIVEN, "default": DEFAULT_LIMIT});
+    schema
+}
+
+/// The body; `by` is who sends it.
+fn read(mut body: Value, by: String) -> Result<RedriveRequest, Vec<FieldError>> {
+    let mut take = |member| body.as_object_mut()?.remove(member).filter(|value: &Value| !value.is_null());
+    let (ids, limit) = (take("ids"), take("limit"));
+    let mut form = Form::of(body)?;
+    let Members { is_filtered, filter, cursor, dry_run } = read_members(&mut form);
+    let limit = limit.map_or(DEFAULT_LIMIT, |limit| read_limit(&limit, &mut form));
     let selection = match ids {
         Some(ids) => {
             for (field, given) in [
@@ -95,10 +118,12 @@ fn read(mut body: Value, by: String) -> Result<RedriveRequest, Vec<FieldError>> 
     Ok(RedriveRequest { selection, limit, dry_run, by })
 }
 
-fn whole(number: f64, form: &mut Form) -> usize {
-    if number.fract() != 0.0 {
-        form.error("limit", "malformed", "must be a whole number");
-    }
+fn read_limit(value: &Value, form: &mut Form) -> usize {
+    let whole = value.as_f64().filter(|number| number.fract() == 0.0 && (1.0..=MOST_REDRIVEN as f64).contains(number));
+    let Some(number) = whole else {
+        form.error("limit", "out_of_range", format!("must be a whole number from 1 to {MOST_REDRIVEN}"));
+        return DEFAULT_LIMIT;
+    };
     number as usize
 }
 

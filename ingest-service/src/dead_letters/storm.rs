@@ -3,6 +3,7 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::authenticate::Caller;
@@ -11,8 +12,9 @@ use crate::error::Problem;
 use crate::request;
 use crate::router::Edge;
 
-#[derive(Serialize)]
-struct Said {
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "StormContinued")]
+pub(crate) struct Said {
     message: &'static str,
 }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
@@ -48,6 +49,20 @@ impl FromStr for LetterId {
     }
 }
 
+impl JsonSchema for LetterId {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "LetterId".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "pattern": "^[0-9]+:[0-9]+$"})
+    }
+}
+
 impl Serialize for LetterId {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
@@ -55,7 +70,7 @@ impl Serialize for LetterId {
 }
 
 /// Where the original record of a letter stands.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, JsonSchema, Serialize)]
 pub struct Original {
     /// The name of its topic.
     pub topic: String,
@@ -72,7 +87,7 @@ impl fmt::Display for Original {
 }
 
 /// A dead letter without its record.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize)]
 pub struct Letter {
     /// Its id.
     pub id: LetterId,

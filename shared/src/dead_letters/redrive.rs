@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
 
@@ -42,7 +43,7 @@ pub struct RedriveRequest {
 }
 
 /// What was done, or would be.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub struct RedriveReport {
     /// Nothing was done.
     pub dry_run: bool,
@@ -61,7 +62,7 @@ pub struct RedriveReport {
 }
 
 /// What became of a letter.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub struct Redriven {
     /// The letter.
     pub id: LetterId,
@@ -76,7 +77,7 @@ pub struct Redriven {
 }
 
 /// What a letter is about.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub struct About {
     /// The shipment.
     pub tracking_number: Option<crate::shipment::TrackingNumber>,

@@ -2,6 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::letter::tracking_number;
@@ -15,7 +16,7 @@ const AROUND: i64 = 5;
 const AROUND_BYTES: usize = 16 << 20;
 
 /// A letter with its record.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub struct Shown {
     /// What its headers tell.
     #[serde(flatten)]
@@ -39,7 +40,7 @@ pub struct Shown {
 }
 
 /// A header.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub struct ShownHeader {
     /// Its name.
     pub name: String,
@@ -51,7 +52,7 @@ pub struct ShownHeader {
 }
 
 /// A record that stands near the original.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub struct Neighbour {
     /// Its partition.
     pub partition: i32,

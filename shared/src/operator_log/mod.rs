@@ -15,6 +15,7 @@ pub mod mongo;
 pub mod sqlite;
 
 use async_trait::async_trait;
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -22,7 +23,7 @@ use crate::shipment::Timestamp;
 use crate::shipment_store::StoreError;
 
 /// What an operator can do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Act {
     /// Dead letters were put back into the log.
@@ -52,7 +53,8 @@ impl Act {
 }
 
 /// One thing that an operator did.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize)]
+#[schemars(rename = "OperatorAct")]
 pub struct Entry {
     /// When.
     pub at: Timestamp,

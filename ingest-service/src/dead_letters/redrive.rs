@@ -77,6 +77,15 @@ pub(crate) fn schema() -> Value {
         json!({"type": ["array", "null"], "items": id, "minItems": 1, "maxItems": MOST_REDRIVEN});
     schema["properties"]["limit"] =
         json!({"type": ["integer", "null"], "minimum": 1, "maximum": MOST_REDRIVEN, "default": DEFAULT_LIMIT});
+    // Ids go with nothing else that selects.
+    let alone = ["reason", "tracking_number", "from", "to", "cursor"];
+    let nothing: serde_json::Map<String, Value> =
+        alone.iter().map(|member| ((*member).to_owned(), json!({"type": "null"}))).collect();
+    schema["if"] = json!({"required": ["ids"], "properties": {"ids": {"type": "array"}}});
+    schema["then"] = json!({"properties": nothing});
+    let any =
+        alone[..4].iter().map(|member| json!({"required": [member], "properties": {*member: {"type": "string"}}}));
+    schema["else"] = json!({"anyOf": any.collect::<Vec<_>>()});
     schema
 }
 
@@ -140,8 +149,8 @@ fn read_ids(ids: Value, form: &mut Form) -> Vec<LetterId> {
     for (index, id) in ids.iter().enumerate() {
         match id.as_str().map(str::parse) {
             Some(Ok(id)) => read.push(id),
-            Some(Err(error)) => form.error(&format!("ids[{index}]"), "malformed", format!("{error}")),
-            None => form.error(&format!("ids[{index}]"), "wrong_type", "expected text"),
+            Some(Err(error)) => form.error(&format!("ids.{index}"), "malformed", format!("{error}")),
+            None => form.error(&format!("ids.{index}"), "wrong_type", "expected text"),
         }
     }
     read
@@ -174,7 +183,7 @@ mod tests {
     #[test]
     fn every_bad_member_is_named() {
         let named = |body: Value| errors(body).into_iter().map(|(field, _)| field).collect::<Vec<_>>();
-        assert_eq!(named(json!({"ids": ["3:7", "x", 4], "reason": "NO_JSON"})), ["reason", "ids[1]", "ids[2]"]);
+        assert_eq!(named(json!({"ids": ["3:7", "x", 4], "reason": "NO_JSON"})), ["reason", "ids.1", "ids.2"]);
         assert_eq!(named(json!({"ids": []})), ["ids"]);
         assert_eq!(named(json!({"ids": vec!["0:1"; 1001]})), ["ids"]);
         assert_eq!(named(json!({"ids": "0:1"})), ["ids"]);

@@ -98,7 +98,7 @@ pub(crate) async fn dead_letters_are_for_admins_and_a_bad_redrive_is_refused(pla
     admin.post("/admin/dead-letters/redrive", &json!({})).await.problem(400, "VALIDATION_ERROR");
     let answer = admin.post("/admin/dead-letters/redrive", &json!({"ids": ["x"], "from": "now"})).await;
     answer.problem(400, "VALIDATION_ERROR");
-    assert_eq!(answer.bad_fields(), ["from", "ids[0]"]);
+    assert_eq!(answer.bad_fields(), ["from", "ids.0"]);
     admin.get("/admin/dead-letters/0:999999999").await.problem(404, "NOT_FOUND");
     admin.post("/admin/dead-letters/storm/continue", &json!({})).await.with_status(202);
 }

@@ -40,7 +40,7 @@ enum Applied {
 /// How one attempt ended.
 enum Attempt {
     /// All of it is durable.
-    Done(Decision, Durable),
+    Done(Box<Decision>, Durable),
     /// The store refused some of it.
     Refused,
     /// The storm breaker let none of it through.
@@ -134,7 +134,7 @@ impl Lane {
             self.ports.log.append(Topic::Changes, changes).await.all()?;
         }
         self.tell(&decision, work.batch).await;
-        Ok(Attempt::Done(decision, durable))
+        Ok(Attempt::Done(Box::new(decision), durable))
     }
 
     /// Stands still before a batch of which nothing is written, until an operator lets the storm through; `false` when all of its

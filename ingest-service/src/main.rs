@@ -13,12 +13,14 @@ use ingest_service::{
 use shared::api_key_store::mongo::MongoApiKeys;
 use shared::applied::redis::RedisWatcher;
 use shared::change_feed::kafka::KafkaChangeFeed;
+use shared::dead_letters::DeadLetters;
 use shared::dedup_window::redis::RedisWindow;
 use shared::event_log::kafka::KafkaAppender;
 use shared::idempotency::mongo::MongoKeys;
 use shared::metrics::MetricRegistry;
 use shared::mongo::MongoConnection;
 use shared::number_lease::mongo::MongoLeases;
+use shared::operator_log::mongo::MongoOperatorLog;
 use shared::servers::{PrepareError, Servers};
 use shared::settings::Environment;
 use shared::shipment_store::mongo::MongoReader;
@@ -83,9 +85,13 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let users = Arc::new(MongoUsers::new(&servers.mongo));
     let unmapped = UnmappedTally::start(Arc::new(MongoUnmappedCodes::new(&servers.mongo)));
     reload_on_hangup(&config.carriers, clock::system, stop.clone())?;
+    let (log, changes) = (Arc::new(log), Arc::new(KafkaChangeFeed::new(servers.kafka.clone())));
+    let operators = Arc::new(MongoOperatorLog::new(&servers.mongo));
+    let topic = servers.kafka.topic.clone();
+    let dead_letters = DeadLetters::new(changes.clone(), log.clone(), operators, topic, clock::system);
     let ports = Ports {
-        log: Arc::new(log),
-        changes: Arc::new(KafkaChangeFeed::new(servers.kafka.clone())),
+        log,
+        changes,
         store: Arc::new(MongoReader::new(&servers.mongo)),
         window: Arc::new(RedisWindow::new(&servers.redis, servers.dedup_ttl)),
         applied: Arc::new(RedisWatcher::start(&servers.redis, &servers.kafka.topic)),
@@ -94,6 +100,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
         leases: Arc::new(MongoLeases::new(&servers.mongo)),
         keys: Arc::new(MongoKeys::new(&servers.mongo)),
         unmapped: unmapped.clone(),
+        dead_letters,
     };
     let log = ports.log.clone();
     let routes = router(config, ports, clock::system, &registry, stop.clone())?;

@@ -7,7 +7,8 @@
 //! - `partition`: **the pipeline** of a batch, in one place: decode, states, keys, judge, rows, dead letters, states,
 //!   changes, window, notice;
 //! - `dedup`, `write`, `dead_letter`, and the change of a row in [`shared::change_feed`]: its steps; `cache`: what a lane remembers between batches;
-//! - `failure`: which failures are tried again and which end in a dead letter;
+//! - `failure`: which failures are tried again and which end in a dead letter; `storm`: when nearly all would;
+//! - [`operate`]: the commands for operators;
 //! - [`health`], [`metrics`], [`config`]: how it is seen and set up.
 //!
 //! The decision itself is pure and stands in [`shared::shipment::transition`].
@@ -21,16 +22,20 @@ mod failure;
 pub mod health;
 mod lane;
 pub mod metrics;
+pub mod operate;
 mod partition;
+mod storm;
 mod write;
 
 use std::sync::Arc;
 
 use shared::applied::AppliedAnnouncer;
 use shared::clock::Clock;
+use shared::dead_letters::StormNotice;
 use shared::dedup_window::DedupWindow;
 use shared::event_log::{EventAppender, EventSubscriber, SubscribeError};
 use shared::metrics::{MetricError, MetricRegistry};
+use shared::operator_log::OperatorLog;
 use shared::shipment_store::ShipmentWriter;
 use tokio_util::sync::CancellationToken;
 
@@ -38,6 +43,7 @@ use crate::config::Config;
 use crate::consume::Lanes;
 use crate::lane::Lane;
 use crate::metrics::Metrics;
+use crate::storm::StormBreaker;
 
 /// What the processor works with.
 #[derive(Clone)]
@@ -50,6 +56,8 @@ pub struct Ports {
     pub window: Arc<dyn DedupWindow>,
     /// How waiting callers are woken.
     pub announcer: Arc<dyn AppliedAnnouncer>,
+    /// Where operators say that a storm of dead letters is to be let through.
+    pub operators: Arc<dyn OperatorLog>,
 }
 
 /// One member of the consumer group.
@@ -59,6 +67,7 @@ pub struct Processor {
     clock: Clock,
     metrics: Arc<Metrics>,
     lanes: Arc<Lanes>,
+    storm: Arc<StormBreaker>,
 }
 
 impl Processor {
@@ -70,13 +79,20 @@ impl Processor {
         registry.build_info("processor-service")?;
         let metrics = Arc::new(Metrics::new(registry)?);
         let lanes = Arc::new(Lanes::new(config.lanes, metrics.clone()));
-        Ok(Self { config, ports, clock, metrics, lanes })
+        let storm = StormBreaker::new(config.storm_percent, ports.operators.clone(), clock, metrics.storm());
+        Ok(Self { config, ports, clock, metrics, lanes, storm: Arc::new(storm) })
+    }
+
+    /// What is wrong, as long as it stands at a storm of dead letters.
+    #[must_use]
+    pub fn storm_notice(&self) -> StormNotice {
+        self.storm.notice().clone()
     }
 
     /// What is known of its health.
     #[must_use]
     pub fn health(&self) -> health::Health {
-        health::Health::new(self.ports.clone(), self.lanes.clone(), self.clock)
+        health::Health::new(self.ports.clone(), self.lanes.clone(), self.storm_notice(), self.clock)
     }
 
     /// The queues that a subscriber fills: for one that is not [`run`](Self::run), as the simulator's (`deploy/sim`).
@@ -89,7 +105,8 @@ impl Processor {
     /// [`run`](Self::run) is all lanes and a subscriber.
     pub fn lane(&self, index: usize, end: CancellationToken) -> impl Future<Output = ()> + Send + 'static {
         let queue = self.lanes.queue(index);
-        Lane::new(queue, &self.config, self.ports.clone(), self.clock, self.metrics.clone()).run(end)
+        let (metrics, storm) = (self.metrics.clone(), self.storm.clone());
+        Lane::new(queue, &self.config, self.ports.clone(), self.clock, metrics, storm).run(end)
     }
 
     /// Applies what `subscriber` offers until `stop` is cancelled; then finishes what was begun, commits and leaves the group.

@@ -15,6 +15,7 @@
 use std::collections::{HashMap, HashSet};
 
 use shared::change_feed::Change;
+use shared::dead_letters::REPLAY_OF;
 use shared::dedup_window::Decided;
 use shared::event_log::NewRecord;
 use shared::shipment::record::{self, Poison};
@@ -28,12 +29,15 @@ use crate::consume::Batch;
 use crate::dead_letter::{Cause, KEY_CONFLICT};
 use crate::dedup::{KnownKeys, Seen};
 use crate::failure::Failure;
+use crate::storm::Share;
 use crate::write::{self, Changed};
 
 /// One record of a batch: decoded, or poison.
 pub(crate) struct Item {
     pub(crate) position: RowPosition,
     pub(crate) content: Result<IdentifiedEvent, Poison>,
+    /// An operator had it redriven: it is a dead letter's original once more.
+    is_redriven: bool,
     /// The event of a record whose documents the store refused.
     refused: Option<IdentifiedEvent>,
 }
@@ -56,6 +60,8 @@ pub(crate) struct Decision {
     row_items: Vec<usize>,
     /// The rows of events whose documents the store refused.
     refused: Vec<EventRow>,
+    /// The rows, by index, that stand for events which the store refused before.
+    replacing: Vec<usize>,
     changed: Changed,
     /// Records that an earlier attempt applied, by the rows that it wrote.
     skipped: Vec<(RowId, RowPosition)>,
@@ -71,6 +77,7 @@ impl<'a> Work<'a> {
         let items = batch.records.iter().map(|record| Item {
             position: write::position(epoch, record.position.partition, record.position.offset),
             content: record::decode(record).map(IdentifiedEvent::from),
+            is_redriven: record.header(REPLAY_OF).is_some(),
             refused: None,
         });
         Self { batch, items: items.collect(), buried: HashSet::new() }
@@ -112,6 +119,8 @@ impl<'a> Work<'a> {
         let refused = self.items.iter().filter_map(|item| Some((item, item.refused.as_ref()?)));
         let news: Vec<_> = news.chain(refused).map(|(item, event)| (event.id, item.position.log)).collect();
         let mut known = KnownKeys::look_up(&*ports.store, &news).await?;
+        let redriven = self.events().filter(|(item, _)| item.is_redriven).map(|(_, event)| event.id);
+        known.look_up_refused(&*ports.store, redriven).await?;
 
         let mut decision = Decision::default();
         for (index, item) in self.items.iter().enumerate() {
@@ -139,6 +148,17 @@ impl<'a> Work<'a> {
                 Err(StoreError::Refused(refused)) => {
                     let indexes = refused.into_iter().map(|(row, why)| (decision.row_items[row], why));
                     self.refuse(indexes.collect());
+                    return Ok(false);
+                }
+                written => written?,
+            }
+        }
+        let replacing: Vec<EventRow> = decision.replacing.iter().map(|&row| decision.rows[row].clone()).collect();
+        if !replacing.is_empty() {
+            match ports.store.replace_events(&replacing).await {
+                Err(StoreError::Refused(refused)) => {
+                    let item = |row: usize| decision.row_items[decision.replacing[row]];
+                    self.refuse(refused.into_iter().map(|(row, why)| (item(row), why)).collect());
                     return Ok(false);
                 }
                 written => written?,
@@ -194,8 +214,8 @@ impl Decision {
     /// The row of an event that the store refused holds its key like any other, or the same event in the same batch and in the next one
     /// would come to different ends.
     fn refuse(&mut self, event: &IdentifiedEvent, position: RowPosition, known: &mut KnownKeys) {
-        let outcome = match known.seen(event.id, position.log) {
-            Seen::New => Outcome::DeadLettered,
+        let outcome = match known.seen(event.id, position.log, false) {
+            Seen::New | Seen::RefusedBefore => Outcome::DeadLettered,
             Seen::Before(payload) if payload != event.id.payload => Outcome::Conflict,
             Seen::Before(_) | Seen::ConflictBefore => return, // it has its row
         };
@@ -214,8 +234,9 @@ impl Decision {
     ) {
         let number = event.id.tracking_number;
         let position = item.position.log;
-        let first = match known.seen(event.id, position) {
-            Seen::New => None,
+        let seen = known.seen(event.id, position, item.is_redriven);
+        let first = match seen {
+            Seen::New | Seen::RefusedBefore => None,
             Seen::Before(payload) => Some(payload),
             Seen::ConflictBefore => {
                 self.duplicates += 1;
@@ -234,11 +255,20 @@ impl Decision {
             self.dead.push((index, Cause { class: KEY_CONFLICT, message }));
         }
         known.add(row.row_id(), position, event.id.payload);
+        if seen == Seen::RefusedBefore {
+            self.replacing.push(self.rows.len());
+        }
         self.rows.push(row);
         self.row_items.push(index);
         if let Some(shipment) = judgement.shipment {
             self.changed.add(shipment, event.created.clone(), item.position.partition);
         }
+    }
+
+    /// What the storm breaker goes by.
+    pub(crate) fn share(&self, batch: &Batch) -> Share {
+        let dead = self.dead.iter().filter(|(_, cause)| cause.class != KEY_CONFLICT).count();
+        Share { records: batch.records.len(), dead }
     }
 
     /// Step 8, the changes: those of this attempt, and again those of records that an earlier attempt applied, out of their rows.

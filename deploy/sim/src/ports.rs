@@ -10,6 +10,7 @@ use processor_service::Ports;
 use shared::applied::{AnnounceError, AppliedAnnouncer};
 use shared::dedup_window::{Decided, DedupWindow, WindowError};
 use shared::event_log::{AppendError, Appended, EventAppender, NewRecord, Position, Topic};
+use shared::operator_log::memory::MemoryOperatorLog;
 use shared::shipment::{EventId, Outcome, RowId, Shipment, TrackingNumber};
 use shared::shipment_store::{EventRow, KnownKey, ShipmentWriter, StateWrite, StoreError};
 
@@ -58,7 +59,8 @@ impl Gate {
     }
 
     pub(crate) fn ports(self: &Arc<Self>) -> Ports {
-        Ports { store: self.clone(), log: self.clone(), window: self.clone(), announcer: self.clone() }
+        let operators = Arc::new(MemoryOperatorLog::default());
+        Ports { store: self.clone(), log: self.clone(), window: self.clone(), announcer: self.clone(), operators }
     }
 
     /// What the owner waits for, if it is a server.

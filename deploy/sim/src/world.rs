@@ -373,7 +373,8 @@ impl Broker {
 impl Owner {
     fn new(name: usize, epoch: i64, platform: Arc<Mutex<Platform>>) -> Self {
         let gate = Gate::new(platform);
-        let config = Config { lanes: 1, epoch, topic: "events".to_owned(), group: "group".to_owned() };
+        let config =
+            Config { lanes: 1, epoch, topic: "events".to_owned(), group: "group".to_owned(), storm_percent: 0 };
         let processor =
             Processor::new(config, gate.ports(), clock, &MetricRegistry::default()).expect("a registry of its own");
         // Without tokio's budget, which a lane that is polled by hand would use up.

@@ -244,6 +244,12 @@ impl LaneQueue {
 
     fn forget(&self, partitions: &[i32]) {
         let mut inner = self.inner();
+        for partition in partitions {
+            // From now on nothing of it is taken; what is in flight still counts until the partition is given up.
+            if let Some(known) = inner.partitions.get_mut(partition) {
+                known.owned = false;
+            }
+        }
         inner.waiting.retain(|record| !partitions.contains(&record.position.partition));
         inner.bytes = inner.waiting.iter().map(LogRecord::size).sum();
         self.show_depth(&inner);
@@ -317,6 +323,14 @@ impl LaneQueue {
     /// The lane is still at it.
     pub(crate) fn beat(&self) {
         self.inner().beat = Some(Instant::now());
+    }
+
+    /// Whether any partition of `batch` is still ours.
+    pub(crate) fn owns_any_of(&self, batch: &Batch) -> bool {
+        let inner = self.inner();
+        batch.generations.iter().any(|(partition, generation)| {
+            inner.partitions.get(partition).is_some_and(|known| known.owned && known.generation == *generation)
+        })
     }
 
     /// Everything of `batch` is durable: its offsets may be committed.

@@ -3,6 +3,8 @@
 mod faults;
 mod field;
 mod metrics;
+mod redriven;
+mod storm;
 mod world;
 
 use shared::event_log::{EventAppender, NewRecord, Topic};

@@ -10,7 +10,7 @@ use super::{
     EventRow, KnownKey, ListBounds, ListFilter, Page, PageStart, RowPosition, ShipmentReader, ShipmentWriter,
     StateWrite, StoreError, StoredShipment, Total,
 };
-use crate::shipment::{RowId, Shipment, Terms, TrackingNumber};
+use crate::shipment::{Outcome, RowId, Shipment, Terms, TrackingNumber};
 
 /// Shipments and rows.
 #[derive(Debug, Default)]
@@ -57,9 +57,14 @@ impl MemoryStore {
         self.fail_after_write.store(times, Ordering::SeqCst);
     }
 
-    /// Refuses every row about `number` from now on, except those that replace one.
+    /// Refuses every row about `number` from now on, except those that say that it was refused.
     pub fn refuse(&self, number: TrackingNumber) {
         self.inner().refused.insert(number);
+    }
+
+    /// Refuses nothing any more.
+    pub fn refuse_nothing(&self) {
+        self.inner().refused.clear();
     }
 
     /// All rows by id.
@@ -158,11 +163,19 @@ impl ShipmentWriter for MemoryStore {
 
     async fn replace_events(&self, rows: &[EventRow]) -> Result<(), StoreError> {
         let mut inner = self.reach()?;
-        for row in rows {
-            inner.rows.insert(row.row_id(), row.clone());
+        let mut refused = Vec::new();
+        for (index, row) in rows.iter().enumerate() {
+            if row.outcome != Outcome::DeadLettered && inner.refused.contains(&row.event_id.tracking_number) {
+                refused.push((index, "told to refuse".to_owned()));
+                continue;
+            }
+            let later = |there: &EventRow| there.position.log > row.position.log;
+            if !inner.rows.get(&row.row_id()).is_some_and(later) {
+                inner.rows.insert(row.row_id(), row.clone());
+            }
         }
         drop(inner);
-        self.written()
+        if refused.is_empty() { self.written() } else { Err(StoreError::Refused(refused)) }
     }
 
     async fn write_states(&self, writes: &[StateWrite]) -> Result<(), StoreError> {

@@ -97,7 +97,7 @@ ROWS = [
         ("Records that wait for a lane", "Read, and not yet in a batch.", "short", 12,
          [("sum by (instance, worker_id) (shipping_events_queue_depth)", "{{instance}} lane {{worker_id}}")]),
         ("Storm of dead letters", "1: a processor has stopped and waits for an operator's word.", "short", 12,
-         [("max by (instance) (shipping_dead_letter_storm_open)", "{{instance}}")]),
+         [("max by (instance) (shipping_dlq_storm_open)", "{{instance}}")]),
     ]),
     ("Carriers", [
         ("Scans by carrier", "Accepted ones.", "ops", 12,

@@ -49,6 +49,7 @@ for overlay in dev production; do
 done
 check 'the Dockerfile is one' hadolint deploy/docker/Dockerfile
 check 'the workflows are workflows' actionlint -shellcheck= -pyflakes= .github/workflows/*.yml
+check 'the tests that SECURITY.md names are there' python deploy/ops-check/promised.py
 check 'dependencies have licences and sources that we take' dependencies
 
 echo "$passed passed, $failed failed"

@@ -1,7 +1,6 @@
 //! Every metric, and every label of it, that an alert, a panel or a page of the runbook names is shown by the programs.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use acceptance::coverage;
 use acceptance::platform::{Platform, Served};
@@ -10,8 +9,8 @@ use acceptance::servers::Servers;
 use acceptance::wait;
 use serde_json::Value;
 
-/// Longest time until what has happened is counted.
-const PATIENCE: Duration = Duration::from_secs(60);
+use crate::PATIENCE;
+
 /// Enough shipments for each of two processors to have some.
 const SHIPMENTS: usize = 30;
 /// What a histogram shows besides its name.
@@ -34,9 +33,13 @@ fn named(text: &str) -> Named {
         if part_of_a_word || name == "shipping_system" {
             continue;
         }
-        let selectors = behind.strip_prefix('{').and_then(|inside| inside.split_once('}')).map_or("", |(inside, _)| inside);
-        let labels = selectors.split(',').filter_map(|selector| selector.split_once(['=', '!'])).map(|(label, _)| label.trim());
-        let labels = labels.filter(|label| !label.is_empty() && label.chars().all(|letter| letter.is_ascii_lowercase() || letter == '_'));
+        let selectors =
+            behind.strip_prefix('{').and_then(|inside| inside.split_once('}')).map_or("", |(inside, _)| inside);
+        let labels =
+            selectors.split(',').filter_map(|selector| selector.split_once(['=', '!'])).map(|(label, _)| label.trim());
+        let labels = labels.filter(|label| {
+            !label.is_empty() && label.chars().all(|letter| letter.is_ascii_lowercase() || letter == '_')
+        });
         named.entry(name.to_owned()).or_default().extend(labels.map(str::to_owned));
     }
     named
@@ -149,14 +152,17 @@ fn what_is_recorded_is_what_alerts_and_panels_ask_for() {
     let recorded: BTreeSet<_> = recording.lines().filter_map(|line| line.trim().strip_prefix("- record: ")).collect();
     assert!(!recorded.is_empty());
     let texts = [queries(), vec![read("deploy/prometheus/rules/alerts.yml")]].concat();
-    let asked = texts.iter().flat_map(|text| text.split(|letter: char| !letter.is_ascii_alphanumeric() && !"_:".contains(letter)));
+    let asked = texts
+        .iter()
+        .flat_map(|text| text.split(|letter: char| !letter.is_ascii_alphanumeric() && !"_:".contains(letter)));
     let unknown: BTreeSet<_> = asked.filter(|word| word.starts_with("rastro:") && !recorded.contains(word)).collect();
     assert!(unknown.is_empty(), "asked for, and not recorded: {unknown:?}");
 }
 
 #[test]
 fn a_metric_or_a_label_that_is_not_there_would_be_found() {
-    let query = r#"sum by (url) (rate(shipping_http_requests_total{code=~"5..", route!="/x", job="a"}[5m])) / shipping_speed"#;
+    let query =
+        r#"sum by (url) (rate(shipping_http_requests_total{code=~"5..", route!="/x", job="a"}[5m])) / shipping_speed"#;
     let text = "# TYPE shipping_http_requests_total counter\nshipping_http_requests_total{code=\"200\",url=\"/x\"} 1\n";
     assert_eq!(missing(&named(query), &shown(text)), ["shipping_http_requests_total{route}", "shipping_speed"]);
     let histogram = "# TYPE shipping_wait_seconds histogram\nshipping_wait_seconds_bucket{le=\"+Inf\"} 0\nshipping_wait_seconds_count 0\n";

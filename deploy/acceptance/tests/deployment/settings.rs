@@ -31,7 +31,18 @@ const OTHERS: [&str; 6] =
     ["RASTRO_TEST_SERVERS", "SOURCE_DATE_EPOCH", "SECONDS_EACH", "AT_LEAST", "CARGO_TARGET_DIR", "RUST_LOG"];
 /// Beginnings of the names of settings: a word that begins otherwise is an error code or an outcome.
 const FAMILIES: [&str; 12] = [
-    "KAFKA_", "MONGO_", "REDIS_", "JWT_", "LOG_", "DEDUP_", "RATE_", "OTEL_", "TRANSITION_", "DLQ_", "TRUSTED_", "PROXY_",
+    "KAFKA_",
+    "MONGO_",
+    "REDIS_",
+    "JWT_",
+    "LOG_",
+    "DEDUP_",
+    "RATE_",
+    "OTEL_",
+    "TRANSITION_",
+    "DLQ_",
+    "TRUSTED_",
+    "PROXY_",
 ];
 
 fn read(path: &Path) -> String {

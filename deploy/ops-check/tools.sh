@@ -25,7 +25,7 @@ python() {
   [ ! -e "$folder/python/done" ] || return 0
   say 'installing the Python tools'
   if ! python3 -c 'import ensurepip, venv' 2>/dev/null; then
-    as_root apt-get update -q >/dev/null && as_root apt-get install -y -q --no-install-recommends python3-venv >/dev/null
+    as_root apt-get update -q >/dev/null && as_root apt-get install -y -q --no-install-recommends python3 python3-venv >/dev/null
   fi
   python3 -m venv --clear "$folder/python"
   "$folder/python/bin/pip" install --quiet --disable-pip-version-check --only-binary :all: --requirement requirements.txt

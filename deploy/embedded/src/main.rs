@@ -12,13 +12,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-<<<<<<< HEAD
-use ingest_service::{Command, CreateAdmin};
-use processor_service::{Processor, operate};
-=======
 use ingest_service::{Command, CreateAdmin, DEFAULT_PORT};
-use processor_service::Processor;
->>>>>>> 82e65eb (Tell how the manifests are used, and how scaling by partition is guarded)
+use processor_service::{Processor, operate};
 use shared::api_key_store::sqlite::SqliteApiKeys;
 use shared::applied::in_process::AppliedPositions;
 use shared::clock;

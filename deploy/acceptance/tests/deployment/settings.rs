@@ -60,6 +60,9 @@ fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
     found.filter(|path| path.to_string_lossy().ends_with(ending)).collect()
 }
 
+/// Functions of the code that are handed the name of a variable: their calls up to the quotation mark.
+const ASKING: [&str; 2] = ["(environment, \"", "wanted(\""];
+
 /// The variables that `text` asks its environment for, by their names or by constants of the same file.
 fn asked_for(text: &str) -> BTreeSet<&str> {
     let calls = ["text(", "text_or(", "number(", "flag(", "choice("];
@@ -72,7 +75,8 @@ fn asked_for(text: &str) -> BTreeSet<&str> {
             value.split('"').next()
         })
     });
-    asked.collect()
+    let handed = ASKING.iter().flat_map(|call| text.match_indices(call).map(|(at, call)| &text[at + call.len()..]));
+    asked.chain(handed.filter_map(|rest| rest.split('"').next())).collect()
 }
 
 /// Every variable that a program reads.

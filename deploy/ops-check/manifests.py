@@ -100,6 +100,15 @@ def references(things):
         yield f"Secret {name}: no secret belongs into a repository ({', '.join(secret.get('data', {}))})"
 
 
+def inside(things):
+    """Whether what is for the cluster only can be reached from outside."""
+    for name, ingress in of(things, "Ingress").items():
+        for path in (path["path"] for rule in ingress["spec"]["rules"] for path in rule["http"]["paths"]):
+            for hidden in ("/metrics", "/livez", "/readyz"):
+                if any((whole + "/").startswith(path.rstrip("/") + "/") for whole in (hidden, "/v1" + hidden)):
+                    yield f"Ingress {name}: {path} leads to {hidden}"
+
+
 def faults(things):
     """What is wrong, a line each."""
     for thing in things:
@@ -110,6 +119,7 @@ def faults(things):
         yield from (f"Deployment {name}: {fault}" for fault in pod(name, deployment))
     yield from partitions(things, settings)
     yield from references(things)
+    yield from inside(things)
 
 
 with open(sys.argv[1], encoding="utf-8") as file:

@@ -101,10 +101,7 @@ fn is_name(word: &str) -> bool {
 /// The names that stand before one of `signs` in a line, behind what YAML, a Dockerfile and a comment may put before them.
 fn given(text: &str, signs: &[char]) -> BTreeSet<String> {
     let before = |piece: &str| piece.rsplit([' ', '{', '"', '`', ',']).next().unwrap_or_default().to_owned();
-    let in_line = |line: &str| {
-        let ends: Vec<_> = line.match_indices(signs).map(|(at, _)| before(&line[..at])).collect();
-        ends
-    };
+    let in_line = |line: &str| line.match_indices(signs).map(|(at, _)| before(&line[..at])).collect::<Vec<_>>();
     text.lines().flat_map(in_line).filter(|name| is_name(name)).collect()
 }
 

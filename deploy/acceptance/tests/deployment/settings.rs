@@ -29,8 +29,6 @@ const SAID: [&str; 7] = ["ENV", "KAFKA_BROKERS", "KAFKA_PARTITIONS", "MONGO_URI"
 /// Words of the same form that are no settings of the programs: what the build, the tests and `make` read, and other programs' own.
 const OTHERS: [&str; 6] =
     ["RASTRO_TEST_SERVERS", "SOURCE_DATE_EPOCH", "SECONDS_EACH", "AT_LEAST", "CARGO_TARGET_DIR", "RUST_LOG"];
-/// Settings whose part of the program is on its way: each leaves this list with the part that reads it.
-const COMING: [&str; 1] = ["DLQ_STORM_PERCENT"];
 /// Beginnings of the names of settings: a word that begins otherwise is an error code or an outcome.
 const FAMILIES: [&str; 12] = [
     "KAFKA_",
@@ -186,7 +184,7 @@ fn what_people_read_names_no_variable_that_nobody_reads() {
         let words = text.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
         let names = words.filter(|word| is_name(word) && FAMILIES.iter().any(|family| word.starts_with(family)));
         // `RATE_LIMIT_…` is all of a family.
-        let names = names.filter(|name| !name.ends_with('_') && !OTHERS.contains(name) && !COMING.contains(name));
+        let names = names.filter(|name| !name.ends_with('_') && !OTHERS.contains(name));
         known(&page.display().to_string(), &names.map(str::to_owned).collect(), &asked);
     }
 }

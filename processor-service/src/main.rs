@@ -20,7 +20,7 @@ use shared::operator_log::mongo::MongoOperatorLog;
 use shared::servers::Servers;
 use shared::settings::{Environment, SettingError};
 use shared::shipment_store::mongo::MongoStore;
-use shared::{clock, shutdown, telemetry};
+use shared::{clock, healthcheck, shutdown, telemetry};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -30,10 +30,14 @@ const DEFAULT_PORT: u16 = 8081;
 /// Exit code of a program whose arguments are not understood.
 const USAGE: u8 = 2;
 /// What a call without arguments does.
-const HELP: &str = "usage: processor-service                      process; settings are in the environment\n";
+const HELP: &str = "usage: processor-service                      process; settings are in the environment\n\
+                    \x20      processor-service healthcheck          whether the one that runs here is ready: 0, or 1 and why not\n";
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    if let Some(ended) = healthcheck::asked_for(SERVICE, DEFAULT_PORT, std::env::args_os()) {
+        return ended;
+    }
     let arguments: Vec<String> = std::env::args_os().skip(1).map(|text| text.to_string_lossy().into_owned()).collect();
     let done = match arguments.split_first() {
         None => run().await,

@@ -34,6 +34,8 @@ pub(crate) struct Lane {
     epoch: i64,
     topic: String,
     group: String,
+    /// Others learn of what is decided. Not so in a rebuild, where they have learnt of it long ago.
+    pub(crate) publishes: bool,
 }
 
 impl Lane {
@@ -45,7 +47,8 @@ impl Lane {
         metrics: Arc<Metrics>,
     ) -> Self {
         let (topic, group) = (config.topic.clone(), config.group.clone());
-        Self { queue, ports, cache: Cache::new(config.lanes), clock, metrics, epoch: config.epoch, topic, group }
+        let (cache, epoch) = (Cache::new(config.lanes), config.epoch);
+        Self { queue, ports, cache, clock, metrics, epoch, topic, group, publishes: true }
     }
 
     /// Applies batches until the queue is closed, or at once when `end` is cancelled.
@@ -94,6 +97,9 @@ impl Lane {
             return Ok(None);
         }
         let durable = Durable { at: (self.clock)(), took: started.elapsed() };
+        if !self.publishes {
+            return Ok(Some((decision, durable)));
+        }
         self.bury(work, &decision, attempts).await?;
         let changes = decision.changes(&self.ports).await?;
         if !changes.is_empty() {
@@ -165,6 +171,9 @@ impl Lane {
         for (index, cause) in &decision.dead {
             let position = work.items[*index].position;
             self.metrics.dead_letter(cause.class);
+            if !self.publishes {
+                continue;
+            }
             tracing::warn!(
                 class = cause.class,
                 why = %cause.message,

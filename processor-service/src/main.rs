@@ -1,19 +1,25 @@
-//! The program: settings, telemetry, adapters, serve, drain.
+//! The program: settings, telemetry, adapters, serve, drain; or one of its other commands.
 
 use std::error::Error;
+use std::io::{self, Write};
 use std::net::Ipv4Addr;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use processor_service::command::Command;
 use processor_service::config::Config;
+use processor_service::follow::Follow;
+use processor_service::tools::{self, COULD_NOT, Screen, Tools};
 use processor_service::{Ports, Processor};
+use shared::applied::AppliedAnnouncer;
 use shared::applied::redis::RedisAnnouncer;
 use shared::dedup_window::redis::RedisWindow;
-use shared::event_log::kafka::{KafkaAppender, KafkaSubscriber};
+use shared::event_log::kafka::{KafkaAppender, KafkaReplay};
 use shared::metrics::MetricRegistry;
-use shared::servers::Servers;
+use shared::projection::mongo::MongoProjection;
+use shared::projection::{Generation, Generations};
+use shared::servers::{Servers, applied_in};
 use shared::settings::{Environment, SettingError};
-use shared::shipment_store::mongo::MongoStore;
 use shared::{clock, shutdown, telemetry};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -24,13 +30,42 @@ const DEFAULT_PORT: u16 = 8081;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run().await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{SERVICE}: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    let (done, failed) = match Command::from_arguments(std::env::args_os().skip(1)) {
+        Ok(Command::Process) => (run().await.map(|()| 0), 1),
+        Ok(Command::Help) => (say(&Command::usage(SERVICE)).map(|()| 0), COULD_NOT),
+        Ok(command) => (carry_out(&command).await, COULD_NOT),
+        Err(error) => (Err(error.into()), COULD_NOT),
+    };
+    ExitCode::from(done.unwrap_or_else(|error| {
+        eprintln!("{SERVICE}: {error}");
+        failed
+    }))
+}
+
+fn say(text: &str) -> Result<(), Box<dyn Error>> {
+    Ok(if text.is_empty() { () } else { writeln!(io::stdout(), "{text}")? })
+}
+
+/// Carries out a command that works on the projection or the log; gives its exit status.
+async fn carry_out(command: &Command) -> Result<u8, Box<dyn Error>> {
+    let environment = Environment::of_process();
+    let telemetry = telemetry::start_for_command(&environment, SERVICE)?;
+    let servers = Servers::from_environment(&environment).await?;
+    let stop = shutdown::on_signal()?;
+    servers.prepare(&stop).await?;
+    let tools = Tools {
+        generations: Arc::new(MongoProjection::new(&servers.mongo)),
+        replay: Arc::new(KafkaReplay::new(servers.kafka.clone())),
+        log: Arc::new(KafkaAppender::new(servers.kafka.clone())?),
+        config: Config::from_environment(&environment)?,
+        clock: clock::system,
+        screen: Screen::of_standard_error(),
+        stop,
+    };
+    let finished = tools::run(command, &tools).await?;
+    say(&finished.text)?;
+    telemetry.stop();
+    Ok(finished.status())
 }
 
 async fn run() -> Result<(), Box<dyn Error>> {
@@ -48,11 +83,19 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let registry = MetricRegistry::default();
     let log = KafkaAppender::new(servers.kafka.clone())?;
     servers.watch_circuits(&registry, &log, stop.clone())?;
+    let generations = Arc::new(MongoProjection::new(&servers.mongo));
+    let announce = {
+        let (redis, topic) = (servers.redis.clone(), servers.kafka.topic.clone());
+        move |generation: Generation| -> Arc<dyn AppliedAnnouncer> {
+            Arc::new(RedisAnnouncer::new(&redis, &applied_in(generation, &topic)))
+        }
+    };
     let ports = Ports {
-        store: Arc::new(MongoStore::new(&servers.mongo)),
+        // Which generation it is of is found out when the processor begins.
+        store: generations.writer(Generation::FIRST),
         log: Arc::new(log),
         window: Arc::new(RedisWindow::new(&servers.redis, servers.dedup_ttl)),
-        announcer: Arc::new(RedisAnnouncer::new(&servers.redis, &servers.kafka.topic)),
+        announcer: announce(Generation::FIRST),
     };
     let log = ports.log.clone();
     let processor = Processor::new(config, ports, clock::system, &registry)?;
@@ -73,7 +116,9 @@ async fn run() -> Result<(), Box<dyn Error>> {
     });
 
     servers.prepare(&stop).await?;
-    let processed = processor.run(Box::new(KafkaSubscriber::new(servers.kafka.clone())), stop).await;
+    let replay = Arc::new(KafkaReplay::new(servers.kafka.clone()));
+    let follow = Follow { generations, replay, announce: Box::new(announce) };
+    let processed = follow.run(&processor, stop).await;
     log.flush().await;
     drained.cancel();
     serving.await??;

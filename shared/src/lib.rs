@@ -4,7 +4,7 @@
 //!   the decision what an event does to it. No I/O, no clock, no log line.
 //! - [`carrier`]: the vocabularies of carriers, pure as well: from their codes, texts and local times to our words.
 //! - [`event_log`], [`change_feed`], [`shipment_store`], [`dedup_window`], [`applied`], [`user_store`], [`api_key_store`], [`number_lease`],
-//!   [`unmapped_codes`], [`idempotency`]: the ports.
+//!   [`unmapped_codes`], [`idempotency`], [`projection`]: the ports.
 //!   Each module's documentation is its contract; the adapters and the one conformance suite that all of them
 //!   pass stand beside it.
 //! - [`settings`], [`telemetry`], [`metrics`], [`shutdown`], [`breaker`], [`clock`]: what every program needs to start, to be seen, to stop
@@ -21,6 +21,7 @@ pub mod event_log;
 pub mod idempotency;
 pub mod metrics;
 pub mod number_lease;
+pub mod projection;
 #[cfg(any(test, feature = "conformance"))]
 pub mod real_servers;
 #[cfg(all(feature = "kafka", feature = "mongo", feature = "redis"))]

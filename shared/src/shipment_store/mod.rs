@@ -27,6 +27,7 @@ pub mod memory;
 #[cfg(feature = "mongo")]
 pub mod mongo;
 mod row;
+mod scan;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 
@@ -37,6 +38,7 @@ use async_trait::async_trait;
 
 pub use list::{ListBounds, ListFilter, Page, PageStart, Total};
 pub use row::{EventRow, KnownKey, RowPosition};
+pub use scan::{Documents, Found, ShipmentScan};
 
 use crate::shipment::{RowId, Shipment, ShipmentCreated, ShipmentState, TrackingNumber};
 

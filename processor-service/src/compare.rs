@@ -26,49 +26,49 @@ const VALUE: usize = 100;
 
 /// What differs.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Report {
+pub(crate) struct Report {
     /// Shipments that were compared.
-    pub shipments: u64,
+    pub(crate) shipments: u64,
     /// Rows that were compared.
-    pub rows: u64,
+    pub(crate) rows: u64,
     /// Shipments that differ.
-    pub shipments_differ: u64,
+    pub(crate) shipments_differ: u64,
     /// Rows that differ.
-    pub rows_differ: u64,
+    pub(crate) rows_differ: u64,
     /// Documents that are in the live projection and should not be.
-    pub only_live: u64,
+    pub(crate) only_live: u64,
     /// Documents that should be in the live projection and are not.
-    pub missing: u64,
+    pub(crate) missing: u64,
     /// Documents of the live projection that cannot be read.
-    pub unreadable: u64,
+    pub(crate) unreadable: u64,
     /// Shipments that had moved on each time they were looked at.
-    pub moved_on: u64,
+    pub(crate) moved_on: u64,
     /// The first differences.
-    pub shown: Vec<Difference>,
+    pub(crate) shown: Vec<Difference>,
 }
 
 impl Report {
     /// How many documents differ.
     #[must_use]
-    pub fn differences(&self) -> u64 {
+    pub(crate) fn differences(&self) -> u64 {
         self.shipments_differ + self.rows_differ + self.only_live + self.missing + self.unreadable
     }
 }
 
 /// One document that differs.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Difference {
+pub(crate) struct Difference {
     /// `shipment` or `event`.
-    pub kind: &'static str,
+    pub(crate) kind: &'static str,
     /// The id of the document.
-    pub id: String,
+    pub(crate) id: String,
     /// How.
-    pub how: How,
+    pub(crate) how: How,
 }
 
 /// How a document differs.
 #[derive(Clone, Debug, PartialEq)]
-pub enum How {
+pub(crate) enum How {
     /// The log says that it should be there.
     Missing,
     /// The log knows nothing of it.

@@ -155,7 +155,7 @@ impl Waiting {
         }
     }
 
-    fn complain(&mut self, error: &dyn std::error::Error) {
+    fn complain(&mut self, error: &(dyn std::error::Error + 'static)) {
         if !std::mem::replace(&mut self.complained, true) {
             tracing::warn!(error, "which generation is live cannot be looked up; waiting for it");
         }

@@ -31,7 +31,7 @@ async fn drop_all(force: bool, tools: &Tools, working: &Working) -> Result<Vec<G
     for &generation in &dropped {
         // The group first: what has a member may still be written.
         tools.replay.forget(generation).await?;
-        tools.generations.drop(generation).await?;
+        tools.generations.remove(generation).await?;
         working.change(|known| known.dropped(generation)).await?;
     }
     Ok(dropped)

@@ -87,7 +87,7 @@ impl Run<'_> {
         let generation = self.working.change(Projection::sketched).await?.last;
         self.tools.generations.make(generation).await?;
         let compared = self.compare_sketch(generation, live, held).await;
-        self.tools.generations.drop(generation).await?;
+        self.tools.generations.remove(generation).await?;
         self.working.change(|known| known.dropped(generation)).await?;
         compared
     }

@@ -4,6 +4,7 @@ mod faults;
 mod field;
 mod interleavings;
 mod metrics;
+mod rebuilds;
 mod world;
 
 use shared::event_log::{EventAppender, NewRecord, Topic};

@@ -342,4 +342,10 @@ mod tests {
             }
         });
     }
+
+    #[tokio::test]
+    async fn its_past_keeps_every_promise() {
+        let log = MemoryLog::new(5, || crate::clock::system().as_millis());
+        crate::event_log::conformance::replaying::run(&log, &log).await;
+    }
 }

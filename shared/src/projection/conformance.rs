@@ -84,7 +84,7 @@ async fn generations_are_apart(generations: &dyn Generations) {
     assert_eq!(of_second.rows_by_id(&[row.row_id().to_string()]).await.expect("reachable").len(), 1);
     walks_find_everything(&*of_second, &id).await;
     for _ in 0..2 {
-        generations.drop(second).await.expect("dropped, and again");
+        generations.remove(second).await.expect("dropped, and again");
     }
     generations.make(second).await.expect("made again");
     assert_eq!(generations.scan(second).walk_shipments(None, 10).await.expect("reachable"), []);

@@ -89,7 +89,7 @@ impl Generations for MemoryProjection {
         Ok(())
     }
 
-    async fn drop(&self, generation: Generation) -> Result<(), StoreError> {
+    async fn remove(&self, generation: Generation) -> Result<(), StoreError> {
         drop(self.inner().stores.remove(&generation));
         Ok(())
     }

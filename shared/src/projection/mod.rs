@@ -310,7 +310,7 @@ pub trait Generations: Send + Sync {
     ///
     /// # Errors
     /// The store is away.
-    async fn drop(&self, generation: Generation) -> Result<(), StoreError>;
+    async fn remove(&self, generation: Generation) -> Result<(), StoreError>;
 }
 
 #[cfg(test)]

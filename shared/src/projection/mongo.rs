@@ -109,7 +109,7 @@ impl Generations for MongoProjection {
         self.store(generation).ensure_view().await
     }
 
-    async fn drop(&self, generation: Generation) -> Result<(), StoreError> {
+    async fn remove(&self, generation: Generation) -> Result<(), StoreError> {
         self.store(generation).drop_collections().await
     }
 }

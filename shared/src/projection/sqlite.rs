@@ -84,7 +84,7 @@ impl Generations for SqliteProjection {
         Ok(())
     }
 
-    async fn drop(&self, generation: Generation) -> Result<(), StoreError> {
+    async fn remove(&self, generation: Generation) -> Result<(), StoreError> {
         self.store(generation).drop_tables().await
     }
 }

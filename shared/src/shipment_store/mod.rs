@@ -35,6 +35,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use serde::Serialize;
 
 pub use list::{ListBounds, ListFilter, Page, PageStart, Total};
 pub use row::{EventRow, KnownKey, RowPosition};
@@ -121,7 +122,7 @@ pub trait ShipmentWriter: Send + Sync {
 }
 
 /// A shipment as it is read: what never changes and what events have made of it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct StoredShipment {
     /// The registration.
     pub created: ShipmentCreated,

@@ -6,5 +6,7 @@ mod group;
 mod killed;
 mod logged;
 mod pressure;
+mod replays;
+mod topic;
 pub(crate) mod topic;
 mod topics;

@@ -296,14 +296,16 @@ fn tracking_number(arguments: &mut lexopt::Parser) -> Result<TrackingNumber, Usa
 }
 
 fn time(text: &str) -> Result<Timestamp, UsageError> {
-    Timestamp::parse(text).map_err(|_| UsageError::new(format!("--from-time: {text:?} is no RFC 3339 time with an offset")))
+    Timestamp::parse(text)
+        .map_err(|_| UsageError::new(format!("--from-time: {text:?} is no RFC 3339 time with an offset")))
 }
 
 fn until(text: &str) -> Result<Until, UsageError> {
     if text == "now" {
         return Ok(Until::Now);
     }
-    let wrong = || UsageError::new(format!("--until: expected now, or partition:offset,… such as 0:120,1:98; got {text:?}"));
+    let wrong =
+        || UsageError::new(format!("--until: expected now, or partition:offset,… such as 0:120,1:98; got {text:?}"));
     let mut offsets = Offsets::new();
     for pair in text.split(',') {
         let (partition, offset) = pair.split_once(':').ok_or_else(wrong)?;
@@ -329,9 +331,15 @@ mod tests {
         assert_eq!(read(""), Ok(Command::Process));
         let all = Rebuild { until: Until::Now, part: Part::All, then: Then::Keep, shown: SHOWN };
         assert_eq!(read("rebuild"), Ok(Command::Rebuild(all.clone())));
-        assert_eq!(read("rebuild --until now --swap"), Ok(Command::Rebuild(Rebuild { then: Then::Swap, ..all.clone() })));
+        assert_eq!(
+            read("rebuild --until now --swap"),
+            Ok(Command::Rebuild(Rebuild { then: Then::Swap, ..all.clone() }))
+        );
         let until = Until::Offsets([(0, 120), (3, 7)].into());
-        assert_eq!(read("rebuild --until 0:120,3:7 --show=3"), Ok(Command::Rebuild(Rebuild { until, shown: 3, ..all })));
+        assert_eq!(
+            read("rebuild --until 0:120,3:7 --show=3"),
+            Ok(Command::Rebuild(Rebuild { until, shown: 3, ..all }))
+        );
         assert_eq!(read("rebuild --rollback"), Ok(Command::Rollback));
         assert_eq!(read("rebuild gc --force"), Ok(Command::Collect { force: true }));
         assert_eq!(read("verify --sample 10"), Ok(Command::Verify(Verify { which: Which::Sample(10), shown: SHOWN })));

@@ -146,7 +146,11 @@ impl Waiting {
         }
         match self.unsettled {
             Some((generation, since)) if generation == known.live => {
-                if now.duration_since(since) >= SETTLE_TIME { Turn::Settle } else { Turn::Wait }
+                if now.duration_since(since) >= SETTLE_TIME {
+                    Turn::Settle
+                } else {
+                    Turn::Wait
+                }
             }
             _ => {
                 self.unsettled = Some((known.live, now));

@@ -13,6 +13,7 @@
 //!
 //! The decision itself is pure and stands in [`shared::shipment::transition`].
 
+mod ahead;
 mod cache;
 pub mod command;
 mod compare;
@@ -20,6 +21,7 @@ pub mod config;
 pub mod consume;
 mod dead_letter;
 mod dedup;
+mod difference;
 mod failure;
 pub mod follow;
 pub mod health;

@@ -54,7 +54,8 @@ impl Select {
 
     fn takes_record(&self, record: &LogRecord) -> bool {
         // Without a key that is a number it is poison: no shipment knows of it.
-        *self == Self::All || record.key.as_deref().and_then(|key| std::str::from_utf8(key).ok()).is_some_and(|key| self.takes(key))
+        *self == Self::All
+            || record.key.as_deref().and_then(|key| std::str::from_utf8(key).ok()).is_some_and(|key| self.takes(key))
     }
 }
 
@@ -98,8 +99,7 @@ struct Selected {
 
 impl EventSubscriber for Selected {
     fn run(self: Box<Self>, consumer: &dyn PartitionConsumer, stop: &CancellationToken) -> Result<(), SubscribeError> {
-        let passing =
-            Passing { consumer, select: self.select, counter: self.counter, partitions: Mutex::default() };
+        let passing = Passing { consumer, select: self.select, counter: self.counter, partitions: Mutex::default() };
         self.replay.run(&passing, stop)
     }
 }

@@ -15,9 +15,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use shared::event_log::replay::{Offsets, Stretch};
-use shared::event_log::{
-    AppendError, Header, LogRecord, NewRecord, Offer, PartitionConsumer, Position, Topic,
-};
+use shared::event_log::{AppendError, Header, LogRecord, NewRecord, Offer, PartitionConsumer, Position, Topic};
 
 use crate::progress::{Counter, Shown};
 use crate::replayed::length;
@@ -111,8 +109,7 @@ pub async fn export(file: Option<&Path>, tools: &Tools) -> Result<Finished, Tool
     let shown = Shown::begin(tools.screen, "exporting", length(&stretch));
     let written = Written { to: BufWriter::new(to), durable: Offsets::new(), failed: None };
     let stop = tools.stop.child_token();
-    let exporter =
-        Arc::new(Exporter { written: Mutex::new(written), counter: shown.counter(), stop: stop.clone() });
+    let exporter = Arc::new(Exporter { written: Mutex::new(written), counter: shown.counter(), stop: stop.clone() });
     let (replay, consumer, ended) = (tools.replay.replay(stretch), exporter.clone(), stop.clone());
     let read = tokio::task::spawn_blocking(move || replay.run(&*consumer, &ended)).await;
     read.map_err(|error| ToolError::Refused(error.to_string()))??;
@@ -205,7 +202,9 @@ pub async fn import(file: &Path, tools: &Tools) -> Result<Finished, ToolError> {
         let is_end = length == 0;
         if !is_end {
             number += 1;
-            let refused = |why: String| ToolError::Refused(format!("{name}, line {number}: {why}; all lines before it are imported"));
+            let refused = |why: String| {
+                ToolError::Refused(format!("{name}, line {number}: {why}; all lines before it are imported"))
+            };
             match read(&line) {
                 Ok(Some(record)) => {
                     bytes += length;
@@ -256,7 +255,9 @@ async fn append(tools: &Tools, mut records: Vec<NewRecord>, counter: &Counter) -
         appended.positions.iter().for_each(|_| counter.add());
         match appended.refused {
             None => {}
-            Some(AppendError::Refused(why)) => return Err(ToolError::Refused(format!("the log refuses a record: {why}"))),
+            Some(AppendError::Refused(why)) => {
+                return Err(ToolError::Refused(format!("the log refuses a record: {why}")));
+            }
             Some(error) if attempts >= ATTEMPTS => return Err(ToolError::Refused(error.to_string())),
             Some(error) => {
                 attempts += 1;

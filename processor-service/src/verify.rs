@@ -2,16 +2,17 @@
 //! numbers at a time.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use shared::event_log::COMMIT_INTERVAL;
+use async_trait::async_trait;
 use shared::event_log::replay::{Held, Offsets, Stretch};
 use shared::projection::Generation;
 use shared::shipment_store::ShipmentScan;
 use shared::shipment_store::memory::MemoryStore;
 
+use crate::ahead::{ReadOn, compare_again};
 use crate::command::{Verify, Which};
-use crate::compare::{self, Comparison, Report};
+use crate::compare::Comparison;
+use crate::difference::{self, Report};
 use crate::rebuild::where_it_stands;
 use crate::replayed::{Select, apply};
 use crate::tools::{Finished, ToolError, Tools};
@@ -21,10 +22,6 @@ use crate::tools::{Finished, ToolError, Tools};
 const SLICE: usize = 10_000;
 /// Shipments that are looked at at once to find the end of a slice.
 const PAGE: u32 = 500;
-/// How often shipments that had moved on are compared again.
-const AGAIN: u32 = 6;
-/// Pause before that: processors commit several times in it.
-const PAUSE: Duration = COMMIT_INTERVAL.saturating_mul(2);
 
 /// Compares what `options` name.
 ///
@@ -54,9 +51,9 @@ pub async fn verify(options: &Verify, tools: &Tools) -> Result<Finished, ToolErr
         read = until;
     }
     if total.moved_on > 0 && total.differences() == 0 {
-        return Err(ToolError::Refused(compare::text(&total, &read)));
+        return Err(ToolError::Refused(difference::text(&total, &read)));
     }
-    Ok(Finished { text: compare::text(&total, &read), differs: total.differences() > 0 })
+    Ok(Finished { text: difference::text(&total, &read), differs: total.differences() > 0 })
 }
 
 /// The last number of a slice that begins behind `after`; `None` when nothing comes behind it.
@@ -93,25 +90,30 @@ impl Slice<'_> {
             Select::OneIn(_) => comparison.each(None, &read).await?,
             range => comparison.range(range, &read).await?,
         }
-        for _ in 0..AGAIN {
-            if comparison.ahead.is_empty() {
-                break;
-            }
-            let paused = self.tools.stop.run_until_cancelled(tokio::time::sleep(PAUSE)).await;
-            paused.ok_or(ToolError::Stopped)?;
-            let to = where_it_stands(self.tools, self.live, self.held).await?;
-            self.read(&store, read, &to).await?;
-            read = to;
-            comparison.again(&read).await?;
-        }
-        comparison.report.moved_on = comparison.ahead.len() as u64;
-        comparison.report.shipments -= comparison.report.moved_on;
+        let log = SliceLog { slice: self, store: store.clone() };
+        compare_again(&mut comparison, &mut read, &log, &self.tools.stop).await?;
         Ok((comparison.report, read))
     }
 
     async fn read(&self, store: &Arc<MemoryStore>, from: Offsets, to: &Offsets) -> Result<(), ToolError> {
         let stretch = Stretch { from, to: to.clone(), commit: None };
         apply(self.tools, store.clone(), stretch, self.select.clone(), &self.tools.stop, "verifying").await.map(drop)
+    }
+}
+
+struct SliceLog<'a> {
+    slice: &'a Slice<'a>,
+    store: Arc<MemoryStore>,
+}
+
+#[async_trait]
+impl ReadOn for SliceLog<'_> {
+    async fn stands(&self) -> Result<Offsets, ToolError> {
+        where_it_stands(self.slice.tools, self.slice.live, self.slice.held).await
+    }
+
+    async fn read(&self, from: Offsets, to: &Offsets) -> Result<(), ToolError> {
+        self.slice.read(&self.store, from, to).await
     }
 }
 

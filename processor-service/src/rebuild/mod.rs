@@ -13,6 +13,7 @@ mod swap;
 
 use std::time::Duration;
 
+use async_trait::async_trait;
 use shared::event_log::replay::{Held, Offsets, Stretch};
 use shared::projection::{Generation, Projection, Working};
 use shared::shipment_store::StoreError;
@@ -21,8 +22,10 @@ use tokio_util::sync::CancellationToken;
 pub use collect::collect;
 pub use swap::rollback;
 
+use crate::ahead::{ReadOn, compare_again};
 use crate::command::{Part, Rebuild, Then, Until};
-use crate::compare::{self, Comparison};
+use crate::compare::Comparison;
+use crate::difference;
 use crate::replayed::{Select, apply, is_within, length};
 use crate::tools::{Finished, ToolError, Tools};
 
@@ -31,8 +34,6 @@ const LITTLE: i64 = 2_000;
 /// How often the log is read after before a swap when ever more than [`LITTLE`] is behind: then the live processors are as fast as we are, and
 /// stand still a little longer.
 const ROUNDS: u32 = 8;
-/// How often shipments that had moved on are compared again.
-const AGAIN: u32 = 6;
 /// Pause before the store is asked again whether it has completed a generation.
 const COMPLETE_PAUSE: Duration = Duration::from_secs(1);
 
@@ -115,7 +116,9 @@ impl Run<'_> {
         let mut from = self.built(building, held).await?;
         if !is_within(&from, &to) {
             // It went farther than it is to go: a rollback, or another --until.
-            self.tools.screen.say(&format!("generation {building} was built farther; it is given up, and another one begun"));
+            self.tools
+                .screen
+                .say(&format!("generation {building} was built farther; it is given up, and another one begun"));
             self.working.change(Projection::abandoned).await?;
             building = self.begun().await?;
             from = self.built(building, held).await?;
@@ -143,7 +146,9 @@ impl Run<'_> {
             let swapped = swap::swap(self.tools, self.working, &self.stop, building, held).await?;
             finished = Finished::saying(format!("{}\n{swapped}", finished.text));
         } else {
-            finished.text += &format!("\ngeneration {building} is built; rebuild --swap goes on with it, rebuild gc --force drops it");
+            finished.text += &format!(
+                "\ngeneration {building} is built; rebuild --swap goes on with it, rebuild gc --force drops it"
+            );
         }
         Ok(finished)
     }
@@ -213,28 +218,38 @@ impl Run<'_> {
             Part::Since(_) => comparison.each(None, &read).await?,
             Part::Shipment(number) => comparison.each(Some(number), &read).await?,
         }
-        let goes_on = self.options.until == Until::Now;
-        for _ in 0..AGAIN {
-            if comparison.ahead.is_empty() || !goes_on {
-                break;
-            }
-            let to = self.target(live, held).await?;
-            if to == read {
-                // What is ahead is durable and not committed yet.
-                tokio::time::sleep(shared::event_log::COMMIT_INTERVAL).await;
-                continue;
-            }
+        if self.options.until == Until::Now {
             let commit = stays.then_some(rebuilt);
-            self.read(rebuilt, Stretch { from: read, to: to.clone(), commit }, select.clone()).await?;
-            read = to;
-            comparison.again(&read).await?;
+            let log = GenerationLog { run: self, live, rebuilt, select, commit, held };
+            compare_again(&mut comparison, &mut read, &log, &self.stop).await?;
+        } else {
+            // It is to stand where it stands: what has moved on since is not compared.
+            comparison.report.shipments -= comparison.ahead.len() as u64;
         }
-        if goes_on {
-            comparison.report.moved_on = comparison.ahead.len() as u64;
-        }
-        comparison.report.shipments -= comparison.ahead.len() as u64;
         let report = comparison.report;
-        Ok(Finished { text: compare::text(&report, &read), differs: report.differences() > 0 })
+        Ok(Finished { text: difference::text(&report, &read), differs: report.differences() > 0 })
+    }
+}
+
+/// The log, for a generation that is compared.
+struct GenerationLog<'a> {
+    run: &'a Run<'a>,
+    live: Generation,
+    rebuilt: Generation,
+    select: Select,
+    commit: Option<Generation>,
+    held: &'a Held,
+}
+
+#[async_trait]
+impl ReadOn for GenerationLog<'_> {
+    async fn stands(&self) -> Result<Offsets, ToolError> {
+        self.run.target(self.live, self.held).await
+    }
+
+    async fn read(&self, from: Offsets, to: &Offsets) -> Result<(), ToolError> {
+        let stretch = Stretch { from, to: to.clone(), commit: self.commit };
+        self.run.read(self.rebuilt, stretch, self.select.clone()).await
     }
 }
 

@@ -78,8 +78,7 @@ async fn back(tools: &Tools, working: &Working) -> Result<Finished, ToolError> {
         let left_at = left(tools, &stop, from, &held).await?;
         // Its group may be forgotten by now, and a process that was frozen may have committed since.
         tools.replay.commit(to, &known.kept_at).await?;
-        working.change(|known| known.switched(to, &left_at)).await
-            .map_err(ToolError::from)
+        working.change(|known| known.switched(to, &left_at)).await.map_err(ToolError::from)
     };
     let switched = switched.await;
     stop.cancel();

@@ -20,7 +20,9 @@ use shared::shipment_store::ShipmentReader;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::world::{PATIENCE, World, changed, created, created_with, number, now, reported, sent_by_client, whole_life};
+use crate::world::{
+    PATIENCE, World, changed, created, created_with, now, number, reported, sent_by_client, whole_life,
+};
 
 /// A world whose projection has generations.
 struct Rebuilt {

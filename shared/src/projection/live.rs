@@ -36,7 +36,8 @@ struct Shared {
     control: Arc<dyn ProjectionControl>,
     open: Box<Open>,
     lease: RwLock<Lease>,
-    asking: tokio::sync::Mutex<()>,
+    /// Held by who asks; when the last question that failed was asked.
+    asking: tokio::sync::Mutex<Option<Instant>>,
 }
 
 struct Lease {
@@ -69,13 +70,23 @@ impl Live {
         if let Some(readers) = self.shared.known() {
             return Ok(readers);
         }
-        // One question for all who find the lease at its end.
-        let _asking = self.shared.asking.lock().await;
+        // One question for all who find the lease at its end, and one failure too: while the store is away nobody waits for the
+        // questions of others one after the other.
+        let came = Instant::now();
+        let mut failed = self.shared.asking.lock().await;
         if let Some(readers) = self.shared.known() {
             return Ok(readers);
         }
-        self.shared.ask().await?;
-        self.shared.known().ok_or_else(|| StoreError::unavailable("the live generation is not known for certain"))
+        let unknown = || StoreError::unavailable("which generation is live cannot be looked up");
+        if failed.is_some_and(|at| at >= came) {
+            return Err(unknown());
+        }
+        let asked_at = Instant::now();
+        if let Err(error) = self.shared.ask().await {
+            *failed = Some(asked_at);
+            return Err(error);
+        }
+        self.shared.known().ok_or_else(unknown)
     }
 
     fn applied(&self) -> Arc<dyn AppliedWatcher> {
@@ -154,8 +165,10 @@ impl ShipmentReader for Live {
         self.readers().await?.store.events_of(number, after, limit).await
     }
 
+    /// Whatever generation it is of: all are in one store.
     async fn check(&self) -> Result<(), StoreError> {
-        self.readers().await?.store.check().await
+        let store = self.shared.read(|lease| lease.readers.store.clone());
+        store.check().await
     }
 }
 

@@ -327,7 +327,10 @@ mod tests {
         assert_eq!((swapped.live, swapped.kept, swapped.building), (second, Some(Generation::FIRST), None));
         assert!(!swapped.settled && swapped.is_open());
         let back = swapped.settled().switched(Generation::FIRST, &Offsets::new());
-        assert_eq!((back.live, back.kept, back.others.as_slice()), (Generation::FIRST, Some(second), [second].as_slice()));
+        assert_eq!(
+            (back.live, back.kept, back.others.as_slice()),
+            (Generation::FIRST, Some(second), [second].as_slice())
+        );
         assert!(back.building().building > Some(second), "no number is used twice");
     }
 

@@ -16,7 +16,9 @@ pub enum WorkError {
     #[error("another rebuild, rollback or gc is at work; it goes on after that one, or 10 s after it died")]
     Busy,
     /// Somebody has taken over: processors that saw no sign of life for too long, or another tool.
-    #[error("the right to change the live generation was lost: this tool showed no sign of life for too long. Nothing was switched; run it again")]
+    #[error(
+        "the right to change the live generation was lost: this tool showed no sign of life for too long. Nothing was switched; run it again"
+    )]
     Lost,
     /// The store failed.
     #[error(transparent)]
@@ -126,7 +128,11 @@ impl Drop for Working {
     }
 }
 
-async fn beat(control: Arc<dyn ProjectionControl>, known: Arc<tokio::sync::Mutex<Projection>>, lost: CancellationToken) {
+async fn beat(
+    control: Arc<dyn ProjectionControl>,
+    known: Arc<tokio::sync::Mutex<Projection>>,
+    lost: CancellationToken,
+) {
     let mut ticks = tokio::time::interval(BEAT_INTERVAL);
     ticks.tick().await; // the first one is due at once, and the work has just been taken up
     loop {

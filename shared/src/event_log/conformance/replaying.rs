@@ -112,7 +112,10 @@ async fn it_ends_where_it_should(log: &dyn EventReplay, records: &BTreeMap<i32, 
     let some = replayed(log, Stretch { from: from.clone(), to: to.clone(), commit: None }).await;
     for (partition, records) in offsets_and_values(&some) {
         let offsets: Vec<i64> = records.iter().map(|(offset, _)| *offset).collect();
-        assert_eq!((offsets.first(), offsets.last().map(|last| last + 1)), (Some(&from[&partition]), Some(to[&partition])));
+        assert_eq!(
+            (offsets.first(), offsets.last().map(|last| last + 1)),
+            (Some(&from[&partition]), Some(to[&partition]))
+        );
     }
     assert_eq!(offsets_and_values(&some).len(), records.len(), "of each partition");
     let nothing = replayed(log, Stretch { from: to.clone(), to, commit: None }).await;

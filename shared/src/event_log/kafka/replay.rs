@@ -95,7 +95,8 @@ impl Asker {
 
     fn offsets_at(&self, time: Timestamp) -> Result<Offsets, ReplayError> {
         let ends = self.held()?.end;
-        let found = self.kafka.offsets_for_times(self.list(|_| Offset::Offset(time.as_millis()))?, QUESTION_DEADLINE)?;
+        let found =
+            self.kafka.offsets_for_times(self.list(|_| Offset::Offset(time.as_millis()))?, QUESTION_DEADLINE)?;
         let offset = |partition: i32, offset: Offset| match offset {
             Offset::Offset(offset) => offset,
             _ => ends[&partition],
@@ -116,19 +117,20 @@ impl Asker {
         Ok(committed)
     }
 
-    /// The states that the brokers give; all but the group's coordinator have none to give.
+    /// Each broker lists the groups that it looks after; one that no broker lists does not exist. A broker that does not answer is an error.
     fn has_members(&self) -> Result<bool, ReplayError> {
         let list = self.kafka.fetch_group_list(Some(&self.settings.group), QUESTION_DEADLINE)?;
-        let states: Vec<_> = list.groups().iter().map(|group| (group.state().to_owned(), group.members().len())).collect();
-        let is_empty = |(state, members): &(String, usize)| *members == 0 && matches!(state.as_str(), "Empty" | "Dead");
-        let says_nothing = |(state, members): &(String, usize)| *members == 0 && state.is_empty();
-        if states.iter().any(|one| !is_empty(one) && !says_nothing(one)) {
-            return Ok(true);
+        let mut has_members = false;
+        for group in list.groups() {
+            match (group.members().len(), group.state()) {
+                (0, "Empty" | "Dead") => {}
+                (0, "") => {
+                    return Err(ReplayError(format!("no broker says what state the group {group:?} is in")));
+                }
+                _ => has_members = true,
+            }
         }
-        if states.iter().any(is_empty) {
-            return Ok(false);
-        }
-        Err(ReplayError(format!("no broker says what state the group {} is in", self.settings.group)))
+        Ok(has_members)
     }
 }
 
@@ -240,7 +242,11 @@ impl EventSubscriber for Replay {
         consumer.assigned(&partitions);
         let commits = self.stretch.commit.is_some();
         let mut save = |offsets: &Offsets| {
-            if commits { commit(&kafka, &self.settings.topic, offsets).map_err(|error| describe(&error)) } else { Ok(()) }
+            if commits {
+                commit(&kafka, &self.settings.topic, offsets).map_err(|error| describe(&error))
+            } else {
+                Ok(())
+            }
         };
         let mut progress = Progress::new();
         while !open.is_empty() && !stop.is_cancelled() {

@@ -161,12 +161,7 @@ struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    fn new(
-        connection: &'a MongoConnection,
-        verb: &'static CStr,
-        collection: &'a str,
-        members: &'static CStr,
-    ) -> Self {
+    fn new(connection: &'a MongoConnection, verb: &'static CStr, collection: &'a str, members: &'static CStr) -> Self {
         let (documents, indexes, duplicates, refused) = (RawArrayBuf::new(), Vec::new(), Vec::new(), Vec::new());
         Self { connection, verb, collection, members, documents, bytes: 0, indexes, duplicates, refused, unmatched: 0 }
     }

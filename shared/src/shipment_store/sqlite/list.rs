@@ -6,8 +6,8 @@
 use rusqlite::types::Value;
 use rusqlite::{Connection, Row, params_from_iter};
 
-use super::Tables;
 use super::super::{ListBounds, ListFilter, Page, PageStart, StoreError, StoredShipment, Total};
+use super::Tables;
 use super::read::stored;
 use crate::shipment::{Timestamp, TrackingNumber};
 

@@ -128,7 +128,9 @@ impl ShipmentReader for SqliteStore {
         let tables = self.tables.clone();
         let filter = filter.clone();
         let bounds = self.bounds;
-        self.database.read(Reader::Query, move |connection| list::list(connection, &tables, bounds, &filter, start, limit)).await
+        self.database
+            .read(Reader::Query, move |connection| list::list(connection, &tables, bounds, &filter, start, limit))
+            .await
     }
 
     async fn events(&self, ids: &[RowId]) -> Result<Vec<EventRow>, StoreError> {
@@ -144,7 +146,9 @@ impl ShipmentReader for SqliteStore {
         limit: u32,
     ) -> Result<Vec<EventRow>, StoreError> {
         let tables = self.tables.clone();
-        self.database.read(Reader::Query, move |connection| read::events_of(connection, &tables, number, after, limit)).await
+        self.database
+            .read(Reader::Query, move |connection| read::events_of(connection, &tables, number, after, limit))
+            .await
     }
 
     async fn check(&self) -> Result<(), StoreError> {

@@ -7,8 +7,8 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::Tables;
 use super::super::{EventRow, KnownKey, RowPosition, StoreError, StoredShipment};
+use super::Tables;
 use crate::shipment::{LogPosition, PayloadHash, Policy, RowId, Shipment, ShipmentCreated, Terms, TrackingNumber};
 
 pub(super) fn states(
@@ -46,7 +46,11 @@ impl From<StoredTerms> for Terms {
 const WHOLE: &str = "SELECT created, state FROM shipments{g} JOIN registrations{g} USING (id) JOIN states{g} USING (id)
      WHERE tracking_number = ?1";
 
-pub(super) fn shipment(connection: &Connection, tables: &Tables, number: TrackingNumber) -> Result<Option<StoredShipment>, StoreError> {
+pub(super) fn shipment(
+    connection: &Connection,
+    tables: &Tables,
+    number: TrackingNumber,
+) -> Result<Option<StoredShipment>, StoreError> {
     let mut statement = tables.prepare(connection, WHOLE)?;
     Ok(statement.query_row([number.as_str()], stored).optional()?)
 }
@@ -56,7 +60,11 @@ pub(super) fn stored(row: &Row<'_>) -> rusqlite::Result<StoredShipment> {
     Ok(StoredShipment { created: json::<ShipmentCreated>(row, 0)?, state: json(row, 1)? })
 }
 
-pub(super) fn known_keys(connection: &Connection, tables: &Tables, ids: &[RowId]) -> Result<HashMap<RowId, KnownKey>, StoreError> {
+pub(super) fn known_keys(
+    connection: &Connection,
+    tables: &Tables,
+    ids: &[RowId],
+) -> Result<HashMap<RowId, KnownKey>, StoreError> {
     let mut statement =
         tables.prepare(connection, "SELECT epoch, offset, payload FROM status_events{g} WHERE row_id = ?1")?;
     let read = |row: &Row<'_>| {

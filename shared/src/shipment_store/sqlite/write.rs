@@ -2,8 +2,8 @@
 
 use rusqlite::{Connection, OptionalExtension, Row};
 
-use super::Tables;
 use super::super::{EventRow, StateWrite, StoreError};
+use super::Tables;
 use crate::shipment::{LogPosition, TrackingNumber};
 use crate::sqlite::is_refusal;
 
@@ -61,11 +61,7 @@ fn json(value: &impl serde::Serialize) -> String {
     serde_json::to_string(value).expect("our own values are JSON")
 }
 
-pub(super) fn insert_events(
-    connection: &Connection,
-    tables: &Tables,
-    rows: &[EncodedRow],
-) -> Result<(), StoreError> {
+pub(super) fn insert_events(connection: &Connection, tables: &Tables, rows: &[EncodedRow]) -> Result<(), StoreError> {
     put_rows(
         connection,
         tables,
@@ -75,11 +71,7 @@ pub(super) fn insert_events(
     )
 }
 
-pub(super) fn replace_events(
-    connection: &Connection,
-    tables: &Tables,
-    rows: &[EncodedRow],
-) -> Result<(), StoreError> {
+pub(super) fn replace_events(connection: &Connection, tables: &Tables, rows: &[EncodedRow]) -> Result<(), StoreError> {
     put_rows(
         connection,
         tables,
@@ -106,10 +98,8 @@ pub(super) fn write_states(
 ) -> Result<(), StoreError> {
     let mut find =
         tables.prepare(connection, "SELECT id, epoch, offset FROM shipments{g} WHERE tracking_number = ?1")?;
-    let mut advance = tables.prepare(
-        connection,
-        "UPDATE shipments{g} SET current_status = ?2, epoch = ?3, offset = ?4 WHERE id = ?1",
-    )?;
+    let mut advance = tables
+        .prepare(connection, "UPDATE shipments{g} SET current_status = ?2, epoch = ?3, offset = ?4 WHERE id = ?1")?;
     let mut change = tables.prepare(connection, "UPDATE states{g} SET state = ?2 WHERE id = ?1")?;
     let read = |row: &Row<'_>| Ok((row.get::<_, i64>(0)?, LogPosition { epoch: row.get(1)?, offset: row.get(2)? }));
     let mut missing = None;

@@ -7,6 +7,5 @@ mod killed;
 mod logged;
 mod pressure;
 mod replays;
-mod topic;
 pub(crate) mod topic;
 mod topics;

@@ -52,7 +52,8 @@ fn put(text: &str) {
 #[derive(Debug)]
 pub(crate) struct Counter {
     read: AtomicI64,
-    total: i64,
+    /// `None` when nobody knows.
+    total: Option<i64>,
     begun: Instant,
 }
 
@@ -69,8 +70,8 @@ impl Counter {
         self.begun.elapsed()
     }
 
-    fn line(&self, what: &str) -> String {
-        line(what, self.read(), self.total, self.begun.elapsed())
+    fn line(&self, what: &str, is_done: bool) -> String {
+        line(what, self.read(), self.total, self.begun.elapsed(), is_done)
     }
 }
 
@@ -84,7 +85,7 @@ pub(crate) struct Shown {
 
 impl Shown {
     /// Begins to show how far `what` is, of `total` records.
-    pub(crate) fn begin(screen: Screen, what: &'static str, total: i64) -> Self {
+    pub(crate) fn begin(screen: Screen, what: &'static str, total: Option<i64>) -> Self {
         let counter = Arc::new(Counter { read: AtomicI64::new(0), total, begun: Instant::now() });
         let every = match screen {
             Screen::Terminal => Some(ON_TERMINAL),
@@ -95,7 +96,7 @@ impl Shown {
         let show = move |every| async move {
             loop {
                 tokio::time::sleep(every).await;
-                let line = shown.line(what);
+                let line = shown.line(what, false);
                 put(&if screen == Screen::Terminal { format!("\r\x1b[K{line}") } else { format!("{line}\n") });
             }
         };
@@ -112,21 +113,27 @@ impl Drop for Shown {
     fn drop(&mut self) {
         if let Some(showing) = self.showing.take() {
             showing.abort();
-            self.screen.say(&self.counter.line(self.what));
+            self.screen.say(&self.counter.line(self.what, true));
         }
     }
 }
 
-fn line(what: &str, read: i64, total: i64, took: Duration) -> String {
+fn line(what: &str, read: i64, total: Option<i64>, took: Duration, is_done: bool) -> String {
     let seconds = took.as_secs_f64();
     let rate = if seconds > 0.0 { read as f64 / seconds } else { 0.0 };
-    let share = if total > 0 { 100 * read / total } else { 100 };
-    let left = match total - read {
-        left if left <= 0 => "done".to_owned(),
-        _ if rate < 1.0 => "no end in sight".to_owned(),
-        left => format!("{} to go", duration(left as f64 / rate)),
+    let of_total = match total {
+        Some(total) if total > 0 => format!(" of {total} records ({} %)", 100 * read / total),
+        _ => " records".to_owned(),
     };
-    format!("{what}: {read} of {total} records ({share} %), {rate:.0} a second, {left}")
+    let left = match total.map(|total| total - read) {
+        _ if is_done => ", done".to_owned(),
+        None => String::new(),
+        // They are read and not all durable.
+        Some(left) if left <= 0 => ", writing the last of them".to_owned(),
+        Some(_) if rate < 1.0 => ", no end in sight".to_owned(),
+        Some(left) => format!(", {} to go", duration(left as f64 / rate)),
+    };
+    format!("{what}: {read}{of_total}, {rate:.0} a second{left}")
 }
 
 fn duration(seconds: f64) -> String {
@@ -146,12 +153,15 @@ mod tests {
     fn a_line_says_records_rate_and_end() {
         let second = Duration::from_secs(1);
         assert_eq!(
-            line("rebuilding", 50_000, 200_000, second * 5),
+            line("rebuilding", 50_000, Some(200_000), second * 5, false),
             "rebuilding: 50000 of 200000 records (25 %), 10000 a second, 15 s to go"
         );
-        assert!(line("rebuilding", 10, 10_000_000, second).ends_with("10 a second, 277 h 46 min to go"));
-        assert!(line("rebuilding", 0, 10, second).ends_with("no end in sight"));
-        assert!(line("rebuilding", 7, 7, second).ends_with("(100 %), 7 a second, done"));
-        assert!(line("rebuilding", 0, 0, Duration::ZERO).ends_with("done"));
+        let of = |read, total, is_done| line("rebuilding", read, total, second, is_done);
+        assert!(of(10, Some(10_000_000), false).ends_with("10 a second, 277 h 46 min to go"));
+        assert!(of(0, Some(10), false).ends_with("no end in sight"));
+        assert!(of(7, Some(7), false).ends_with("(100 %), 7 a second, writing the last of them"));
+        assert!(of(7, Some(7), true).ends_with("(100 %), 7 a second, done"));
+        assert_eq!(of(7, None, false), "rebuilding: 7 records, 7 a second");
+        assert!(of(0, Some(0), true).ends_with("done"));
     }
 }

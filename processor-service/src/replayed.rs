@@ -71,7 +71,7 @@ pub(crate) async fn apply(
     stop: &CancellationToken,
     what: &'static str,
 ) -> Result<(i64, Duration), ToolError> {
-    let shown = Shown::begin(tools.screen, what, length(&stretch));
+    let shown = Shown::begin(tools.screen, what, Some(length(&stretch)));
     let counter = shown.counter();
     let subscriber = Box::new(Selected { replay: tools.replay.replay(stretch), select, counter: counter.clone() });
     let nobody = Arc::new(Nobody);

@@ -106,7 +106,7 @@ pub async fn export(file: Option<&Path>, tools: &Tools) -> Result<Finished, Tool
         Some(file) => Box::new(File::create(file).map_err(|error| ToolError::File(name.clone(), error))?),
         None => Box::new(io::stdout()),
     };
-    let shown = Shown::begin(tools.screen, "exporting", length(&stretch));
+    let shown = Shown::begin(tools.screen, "exporting", Some(length(&stretch)));
     let written = Written { to: BufWriter::new(to), durable: Offsets::new(), failed: None };
     let stop = tools.stop.child_token();
     let exporter = Arc::new(Exporter { written: Mutex::new(written), counter: shown.counter(), stop: stop.clone() });
@@ -192,7 +192,7 @@ pub async fn import(file: &Path, tools: &Tools) -> Result<Finished, ToolError> {
     let opened = File::open(file).map_err(failed)?;
     let total = opened.metadata().map_err(failed)?.len();
     let mut lines = BufReader::new(opened);
-    let shown = Shown::begin(tools.screen, "importing", 0);
+    let shown = Shown::begin(tools.screen, "importing", None);
     tools.screen.say(&format!("importing {name} ({total} bytes)"));
     let counter = shown.counter();
     let (mut batch, mut bytes, mut number) = (Vec::new(), 0, 0_u64);

@@ -43,7 +43,10 @@ async fn main() -> ExitCode {
 }
 
 fn say(text: &str) -> Result<(), Box<dyn Error>> {
-    Ok(if text.is_empty() { () } else { writeln!(io::stdout(), "{text}")? })
+    if !text.is_empty() {
+        writeln!(io::stdout(), "{text}")?;
+    }
+    Ok(())
 }
 
 /// Carries out a command that works on the projection or the log; gives its exit status.

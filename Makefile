@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test test-quick up down status lint fmt api-test play play-both play-orders bench doc contract-coverage
+.PHONY: help run test test-quick up down status lint fmt api-test play play-both play-orders bench chaos chaos-embedded doc contract-coverage sim sim-mutants
 
 # Sets KAFKA_BROKERS, MONGO_URI and REDIS_ADDR to the local servers, unless the caller has set them.
 with_servers := eval "$$(deploy/local/env.sh)"
@@ -21,6 +21,7 @@ run: ## start the servers and the two services on 8080 and 8081; Ctrl-C stops th
 
 test: ## start the servers and run every test against them
 	@deploy/local/up.sh
+	@deploy/local/fetch.sh toxiproxy
 	@echo 'The servers keep running after the tests; `make down` stops them.'
 	@$(with_servers) && RASTRO_TEST_SERVERS=required cargo test --workspace $(features) --locked
 
@@ -64,6 +65,19 @@ bench: ## measure the pair, rastro and the bare MongoDB (SECONDS_EACH=… SHIPME
 
 api-test: ## try the API of a new rastro against its own description, with all checks on (MAX_TIME=… SEED=…)
 	@MAX_TIME='$(MAX_TIME)' SEED='$(SEED)' deploy/api-test/run.sh
+
+sim: ## run the lane through schedules of faults and compare it with the model (SEED=1 RUNS=100000; RUNS=1: that of the seed)
+	@cargo run --quiet --profile sim -p sim --locked -- $(or $(SEED),1) $(or $(RUNS),100000)
+
+sim-mutants: ## break the lane in every way that is listed: the simulator must find each (RUNS=20000)
+	@RUNS=$(RUNS) deploy/sim/mutants.sh
+
+chaos: ## break the pair on servers of its own under load, and hold it to account (DURATION=120, in seconds, SEED=1)
+	@deploy/local/fetch.sh kafka mongodb redis toxiproxy
+	@cargo run --locked -p chaos -- pair --seconds $(or $(DURATION),120) --seed $(or $(SEED),1)
+
+chaos-embedded: ## kill rastro under load, again and again, and fill its disk (RUNS=200, SEED=1)
+	@cargo run --locked -p chaos -- embedded --runs $(or $(RUNS),200) --seed $(or $(SEED),1)
 
 contract-coverage: ## write which test holds which statement of the contract (docs/contract-coverage.md)
 	@RASTRO_WRITE_CONTRACT_COVERAGE=1 cargo test -p acceptance --test coverage --locked

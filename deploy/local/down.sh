@@ -4,11 +4,11 @@
 source "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 
 failed=0
-for server in redis mongodb kafka; do
+for server in redis mongodb kafka ${toxiproxy_port:+toxiproxy}; do
   "$local_scripts/$server.sh" stop || failed=1
 done
 if [ -n "${CLEAN:-}" ] && [ "$failed" -eq 0 ]; then
-  rm -rf "${state_dir:?}"/{kafka,mongodb,redis}
+  rm -rf "${state_dir:?}"/{kafka,mongodb,redis,toxiproxy}
   echo "removed their data in $state_dir"
 fi
 exit "$failed"

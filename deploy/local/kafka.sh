@@ -7,6 +7,7 @@ version=$(sed -n 's:.*<kafka.version>\(.*\)</kafka.version>.*:\1:p' "$local_scri
 name=kafka
 title="Apache Kafka $version"
 ports="$kafka_port $kafka_controller_port"
+for proxied in $kafka_proxied; do ports+=" ${proxied%:*}"; done
 port_variables="RASTRO_KAFKA_PORT, RASTRO_KAFKA_CONTROLLER_PORT"
 deadline=60
 jars=$cache_dir/kafka-$version
@@ -46,9 +47,26 @@ fetch() {
   mv -T "$part" "$jars" 2>/dev/null || rm -rf "$part"
 }
 
+# One listener for each kind of client behind a proxy: what a broker advertises belongs to the listener that was asked. Of a
+# property that stands there twice the last one counts.
+proxied_listeners() {
+  local proxied number=0 listeners='' advertised='' protocols=''
+  [ -n "$kafka_proxied" ] || return 0
+  for proxied in $kafka_proxied; do
+    listeners+=",PROXIED_$number://127.0.0.1:${proxied%:*}"
+    advertised+=",PROXIED_$number://127.0.0.1:${proxied#*:}"
+    protocols+=",PROXIED_$number:PLAINTEXT"
+    number=$((number + 1))
+  done
+  echo "listeners=$(sed -n 's/^listeners=//p' server.properties)$listeners"
+  echo "advertised.listeners=$(sed -n 's/^advertised.listeners=//p' server.properties)$advertised"
+  echo "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT$protocols"
+}
+
 configure() {
   sed -e "s/@PORT@/$kafka_port/; s/@CONTROLLER_PORT@/$kafka_controller_port/; s/@ADVERTISED_PORT@/$kafka_advertised_port/" \
     "$local_scripts/server.properties" >server.properties
+  proxied_listeners >>server.properties
   # A new id for new data, so that a client notices a log that is not the one it knew. 16 bytes; letters instead of the
   # two signs, because the tool takes a leading dash for an option.
   [ -e data/meta.properties ] ||

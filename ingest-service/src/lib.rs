@@ -20,6 +20,7 @@ mod carriers;
 mod client_address;
 mod config;
 mod create_admin;
+mod dead_letters;
 mod error;
 mod health;
 mod idempotent;
@@ -48,6 +49,7 @@ use std::sync::Arc;
 use shared::api_key_store::ApiKeyStore;
 use shared::applied::AppliedWatcher;
 use shared::change_feed::ChangeFeed;
+use shared::dead_letters::DeadLetters;
 use shared::dedup_window::DedupWindow;
 use shared::event_log::EventAppender;
 use shared::idempotency::IdempotencyKeys;
@@ -79,4 +81,5 @@ pub struct Ports {
     pub leases: Arc<dyn NumberLeases>,
     pub keys: Arc<dyn IdempotencyKeys>,
     pub unmapped: Arc<UnmappedTally>,
+    pub dead_letters: DeadLetters,
 }

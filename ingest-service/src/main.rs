@@ -13,12 +13,14 @@ use ingest_service::{
 use shared::api_key_store::mongo::MongoApiKeys;
 use shared::applied::redis::RedisWatcher;
 use shared::change_feed::kafka::KafkaChangeFeed;
+use shared::dead_letters::DeadLetters;
 use shared::dedup_window::redis::RedisWindow;
 use shared::event_log::kafka::KafkaAppender;
 use shared::idempotency::mongo::MongoKeys;
 use shared::metrics::MetricRegistry;
 use shared::mongo::MongoConnection;
 use shared::number_lease::mongo::MongoLeases;
+use shared::operator_log::mongo::MongoOperatorLog;
 use shared::projection::Generations;
 use shared::projection::live::{Live, Readers};
 use shared::projection::mongo::MongoProjection;
@@ -86,10 +88,14 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let users = Arc::new(MongoUsers::new(&servers.mongo));
     let unmapped = UnmappedTally::start(Arc::new(MongoUnmappedCodes::new(&servers.mongo)));
     reload_on_hangup(&config.carriers, clock::system, stop.clone())?;
+    let (log, changes) = (Arc::new(log), Arc::new(KafkaChangeFeed::new(servers.kafka.clone())));
+    let operators = Arc::new(MongoOperatorLog::new(&servers.mongo));
+    let topic = servers.kafka.topic.clone();
+    let dead_letters = DeadLetters::new(changes.clone(), log.clone(), operators, topic, clock::system);
     let live = live(&servers);
     let ports = Ports {
-        log: Arc::new(log),
-        changes: Arc::new(KafkaChangeFeed::new(servers.kafka.clone())),
+        log,
+        changes,
         store: live.clone(),
         window: Arc::new(RedisWindow::new(&servers.redis, servers.dedup_ttl)),
         applied: live,
@@ -98,6 +104,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
         leases: Arc::new(MongoLeases::new(&servers.mongo)),
         keys: Arc::new(MongoKeys::new(&servers.mongo)),
         unmapped: unmapped.clone(),
+        dead_letters,
     };
     let log = ports.log.clone();
     let routes = router(config, ports, clock::system, &registry, stop.clone())?;

@@ -24,7 +24,7 @@ use crate::publish::{Batch, Registration};
 use crate::rate_limit::RateLimits;
 use crate::request::{IN_FLIGHT_BYTES, PutOff};
 use crate::stream::{self, Streams};
-use crate::{Ports, accept, carriers, publish, query, request};
+use crate::{Ports, accept, carriers, dead_letters, publish, query, request};
 
 /// What stands for the pattern of a route where no route is.
 pub(crate) const UNMATCHED: &str = "unmatched";
@@ -129,7 +129,7 @@ fn table() -> Vec<(&'static str, MethodRouter<Edge>)> {
         ("/swagger/{file}", get(openapi::file)),
     ];
     let user = get(authenticate::get_user).patch(authenticate::change_user).delete(authenticate::remove_user);
-    let api: [(&str, MethodRouter<Edge>); 16] = [
+    let api: [(&str, MethodRouter<Edge>); 21] = [
         ("/auth/login", post(authenticate::log_in)),
         ("/auth/users", get(authenticate::list_users).post(authenticate::add_user)),
         ("/auth/users/{username}", user),
@@ -146,6 +146,11 @@ fn table() -> Vec<(&'static str, MethodRouter<Edge>)> {
         ("/admin/carriers", get(carriers::list_carriers)),
         ("/admin/carriers/reload", post(carriers::post_reload)),
         ("/admin/unmapped-codes", get(carriers::list_unmapped)),
+        ("/admin/dead-letters", get(dead_letters::list_letters)),
+        ("/admin/dead-letters/{id}", get(dead_letters::get_letter)),
+        ("/admin/dead-letters/redrive", post(dead_letters::post_redrive)),
+        ("/admin/dead-letters/storm/continue", post(dead_letters::post_storm_continue)),
+        ("/admin/operator-log", get(dead_letters::list_operator_log)),
     ];
     let streams: [(&str, MethodRouter<Edge>); 2] =
         [("/stream", get(stream::stream_all)), ("/shipments/{tracking_number}/stream", get(stream::stream_shipment))];

@@ -15,6 +15,9 @@ pub struct Config {
     pub topic: String,
     /// `KAFKA_GROUP`, for the same.
     pub group: String,
+    /// `DLQ_STORM_PERCENT` (50): when more than so many of a hundred records would be dead letters, the processor stops; 0 for never. One bad
+    /// source among many stays far below it, and a processor that cannot read what all sources send is far above it.
+    pub storm_percent: u8,
 }
 
 impl Config {
@@ -28,6 +31,7 @@ impl Config {
             epoch: environment.number("TOPIC_EPOCH", 1, 1..=i64::MAX)?,
             topic: environment.text_or("KAFKA_TOPIC", DEFAULT_TOPIC),
             group: environment.text_or("KAFKA_GROUP", DEFAULT_GROUP),
+            storm_percent: environment.number("DLQ_STORM_PERCENT", 50, 0..=99)?,
         })
     }
 }

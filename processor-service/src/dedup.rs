@@ -4,15 +4,17 @@
 //! conflict). The rows are looked up *after* the states were read, never before: in the other order a zombie that writes between the two
 //! look-ups makes an event count twice (design section 3, step 3).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use shared::shipment::{EventId, LogPosition, PayloadHash, RowId};
+use shared::shipment::{EventId, LogPosition, Outcome, PayloadHash, RowId};
 use shared::shipment_store::{KnownKey, ShipmentWriter, StoreError};
 
 /// What is known of the keys of a batch.
 #[derive(Default)]
 pub(crate) struct KnownKeys {
     rows: HashMap<RowId, KnownKey>,
+    /// Those of them that the store refused, as far as a redriven record asks for them.
+    refused: HashSet<RowId>,
 }
 
 /// What an event is, by its key.
@@ -24,6 +26,8 @@ pub(crate) enum Seen {
     Before(PayloadHash),
     /// The same conflict was there before.
     ConflictBefore,
+    /// The store refused it before, and an operator had it redriven: it is judged anew, and its row replaced.
+    RefusedBefore,
 }
 
 impl KnownKeys {
@@ -52,14 +56,34 @@ impl KnownKeys {
             conflicts.dedup();
             rows.extend(store.known_keys(&conflicts).await?);
         }
-        Ok(Self { rows })
+        Ok(Self { rows, refused: HashSet::new() })
+    }
+
+    /// Looks which of the `redriven` events are known only because the store refused them.
+    pub(crate) async fn look_up_refused(
+        &mut self,
+        store: &dyn ShipmentWriter,
+        redriven: impl Iterator<Item = EventId>,
+    ) -> Result<(), StoreError> {
+        let firsts: HashSet<RowId> =
+            redriven.map(|id| id.first_row()).filter(|row| self.rows.contains_key(row)).collect();
+        if firsts.is_empty() {
+            return Ok(());
+        }
+        let rows = store.rows(&firsts.into_iter().collect::<Vec<_>>()).await?;
+        let refused = rows.iter().filter(|row| row.outcome == Outcome::DeadLettered);
+        self.refused = refused.map(shared::shipment_store::EventRow::row_id).collect();
+        Ok(())
     }
 
     /// What the event `id` at `position` is. A row at this very position is our own earlier attempt and does not count.
-    pub(crate) fn seen(&self, id: EventId, position: LogPosition) -> Seen {
+    pub(crate) fn seen(&self, id: EventId, position: LogPosition, is_redriven: bool) -> Seen {
         let earlier = |row: RowId| self.rows.get(&row).filter(|known| known.position < position);
         match earlier(id.first_row()) {
             None => Seen::New,
+            Some(first) if is_redriven && first.payload == id.payload && self.refused.contains(&id.first_row()) => {
+                Seen::RefusedBefore
+            }
             Some(first) if first.payload == id.payload => Seen::Before(first.payload),
             Some(_) if earlier(id.conflict_row()).is_some() => Seen::ConflictBefore,
             Some(first) => Seen::Before(first.payload),
@@ -68,6 +92,7 @@ impl KnownKeys {
 
     /// Adds a row that the batch will write.
     pub(crate) fn add(&mut self, row: RowId, position: LogPosition, payload: PayloadHash) {
+        self.refused.remove(&row);
         self.rows.insert(row, KnownKey { position, payload });
     }
 }

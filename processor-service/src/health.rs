@@ -1,7 +1,7 @@
 //! How a processor is seen from outside: `/livez`, `/readyz`, `/health` and `/metrics` on its own port.
 //!
 //! Live looks at nothing but our own threads: a dependency that is away is no reason to be restarted. Ready says whether the
-//! processor is a member of its group; no traffic depends on it, but a rolling update waits for it.
+//! processor is a member of its group and works; no traffic depends on it, but a rolling update waits for it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,6 +14,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{Router, get};
 use serde::Serialize;
 use shared::clock::Clock;
+use shared::dead_letters::StormNotice;
 use shared::metrics::MetricRegistry;
 use shared::shipment::Timestamp;
 
@@ -32,6 +33,7 @@ const READY_SILENCE: Duration = Duration::from_secs(10);
 pub struct Health {
     ports: Ports,
     lanes: Arc<RunningLanes>,
+    storm: StormNotice,
     clock: Clock,
     stopping: Arc<AtomicBool>,
 }
@@ -41,6 +43,9 @@ struct Report {
     status: &'static str,
     timestamp: Timestamp,
     checks: Checks,
+    /// What an operator must do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -51,8 +56,8 @@ struct Checks {
 }
 
 impl Health {
-    pub(crate) fn new(ports: Ports, lanes: Arc<RunningLanes>, clock: Clock) -> Self {
-        Self { ports, lanes, clock, stopping: Arc::default() }
+    pub(crate) fn new(ports: Ports, lanes: Arc<RunningLanes>, storm: StormNotice, clock: Clock) -> Self {
+        Self { ports, lanes, storm, clock, stopping: Arc::default() }
     }
 
     /// Turns readiness off.
@@ -86,6 +91,10 @@ impl Health {
         if self.stopping.load(Ordering::Relaxed) {
             return Err("shutting down".to_owned());
         }
+        // A deployment that causes a storm must not be rolled out further.
+        if let Some(storm) = self.storm.get() {
+            return Err(storm);
+        }
         match self.lanes.now().silence() {
             None => Err("not a member of the group yet".to_owned()),
             Some(silence) if silence > READY_SILENCE => Err("lost touch with the group".to_owned()),
@@ -113,14 +122,15 @@ async fn health(State(health): State<Health>) -> Response {
     let ports = &health.ports;
     let (database, cache, queue) = tokio::join!(ports.store.check(), ports.window.check(), ports.log.check());
     let word = |ok: bool| if ok { "ok" } else { "unavailable" };
-    let (status, code) = match (database.is_ok() && queue.is_ok(), cache.is_ok()) {
+    let reason = health.storm.get();
+    let (status, code) = match (database.is_ok() && queue.is_ok(), cache.is_ok() && reason.is_none()) {
         (true, true) => ("ok", StatusCode::OK),
         (true, false) => ("degraded", StatusCode::OK),
         (false, _) => ("unhealthy", StatusCode::SERVICE_UNAVAILABLE),
     };
     let checks =
         Checks { database: word(database.is_ok()), cache: word(cache.is_ok()), event_queue: word(queue.is_ok()) };
-    (code, Json(Report { status, timestamp: (health.clock)(), checks })).into_response()
+    (code, Json(Report { status, timestamp: (health.clock)(), checks, reason })).into_response()
 }
 
 fn metrics(registry: &MetricRegistry) -> Response {

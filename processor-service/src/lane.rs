@@ -17,6 +17,7 @@ use crate::dead_letter::{Attempts, dead_letter, without_value};
 use crate::failure::Failure;
 use crate::metrics::Metrics;
 use crate::partition::{Decision, Work};
+use crate::storm::StormBreaker;
 
 /// When a batch became durable, and how long that took from its decision on.
 #[derive(Clone, Copy)]
@@ -25,12 +26,34 @@ struct Durable {
     took: Duration,
 }
 
+/// How often a lane that stands at a storm looks whether it may go on, or has lost its partitions.
+const HOLD_LOOK: Duration = Duration::from_secs(1);
+
+/// How a batch ended.
+enum Applied {
+    /// All of it is durable.
+    Durable,
+    /// It was given up: its partitions are another member's.
+    Lost,
+}
+
+/// How one attempt ended.
+enum Attempt {
+    /// All of it is durable.
+    Done(Box<Decision>, Durable),
+    /// The store refused some of it.
+    Refused,
+    /// The storm breaker let none of it through.
+    Held,
+}
+
 pub(crate) struct Lane {
     queue: Arc<LaneQueue>,
     ports: Ports,
     cache: Cache,
     clock: Clock,
     metrics: Arc<Metrics>,
+    storm: Arc<StormBreaker>,
     epoch: i64,
     topic: String,
     group: String,
@@ -45,10 +68,11 @@ impl Lane {
         ports: Ports,
         clock: Clock,
         metrics: Arc<Metrics>,
+        storm: Arc<StormBreaker>,
     ) -> Self {
         let (topic, group) = (config.topic.clone(), config.group.clone());
         let (cache, epoch) = (Cache::new(config.lanes), config.epoch);
-        Self { queue, ports, cache, clock, metrics, epoch, topic, group, publishes: true }
+        Self { queue, ports, cache, clock, metrics, storm, epoch, topic, group, publishes: true }
     }
 
     /// Applies batches until the queue is closed, or at once when `end` is cancelled.
@@ -56,26 +80,34 @@ impl Lane {
         while let Some(batch) = self.queue.take().await {
             let applied = end.run_until_cancelled(self.apply(&batch)).await;
             match applied {
-                Some(()) => self.queue.finished(&batch),
-                None => self.queue.abandoned(),
+                Some(Applied::Durable) => self.queue.finished(&batch),
+                Some(Applied::Lost) | None => self.queue.abandoned(),
             }
         }
         tracing::debug!(lane = self.queue.index(), "lane ended");
     }
 
     /// Applies a batch, however often it takes.
-    async fn apply(&mut self, batch: &Batch) {
+    async fn apply(&mut self, batch: &Batch) -> Applied {
         let mut work = Work::decode(batch, self.epoch);
         let mut attempts = Attempts { count: 1, first_failed_at: (self.clock)() };
         loop {
             self.queue.beat();
             match self.attempt(&mut work, attempts).await {
-                Ok(Some((decision, durable))) => {
+                Ok(Attempt::Done(decision, durable)) => {
+                    self.storm.passed(decision.share(batch));
                     self.count(&work, &decision, durable);
                     decision.remember_states(&mut self.cache, batch);
-                    return;
+                    return Applied::Durable;
                 }
-                Ok(None) => {} // some documents were refused and are poison now: decide again without them
+                Ok(Attempt::Refused) => {} // those documents are poison now: decide again without them
+                Ok(Attempt::Held) => {
+                    if !self.hold(batch).await {
+                        return Applied::Lost;
+                    }
+                    // Much may have happened meanwhile.
+                    self.cache.clear();
+                }
                 Err(failure) => {
                     // A write may have happened although it failed: only the store knows now.
                     self.cache.clear();
@@ -86,38 +118,63 @@ impl Lane {
         }
     }
 
-    async fn attempt(
-        &mut self,
-        work: &mut Work<'_>,
-        attempts: Attempts,
-    ) -> Result<Option<(Decision, Durable)>, Failure> {
+    async fn attempt(&mut self, work: &mut Work<'_>, attempts: Attempts) -> Result<Attempt, Failure> {
         let started = Instant::now();
         let decision = work.decide(&self.ports, &mut self.cache).await?;
-        if !work.write(&self.ports, &decision).await? {
-            return Ok(None);
+        if !self.storm.admits(decision.share(work.batch)) {
+            return Ok(Attempt::Held);
+        }
+        if !work.write_rows(&self.ports, &decision).await? {
+            return Ok(Attempt::Refused);
+        }
+        if self.publishes {
+            self.bury(work, &decision, attempts).await?;
+        }
+        if !work.write_states(&self.ports, &decision).await? {
+            return Ok(Attempt::Refused);
         }
         let durable = Durable { at: (self.clock)(), took: started.elapsed() };
         if !self.publishes {
-            return Ok(Some((decision, durable)));
+            return Ok(Attempt::Done(Box::new(decision), durable));
         }
-        self.bury(work, &decision, attempts).await?;
         let changes = decision.changes(&self.ports).await?;
         if !changes.is_empty() {
             self.ports.log.append(Topic::Changes, changes).await.all()?;
         }
         self.tell(&decision, work.batch).await;
-        Ok(Some((decision, durable)))
+        Ok(Attempt::Done(Box::new(decision), durable))
     }
 
-    /// Writes the dead letters and waits until they are acknowledged.
-    async fn bury(&self, work: &Work<'_>, decision: &Decision, attempts: Attempts) -> Result<(), AppendError> {
-        if decision.dead.is_empty() {
-            return Ok(());
+    /// Stands still before a batch of which nothing is written, until an operator lets the storm through; `false` when all of its
+    /// partitions went to other members meanwhile.
+    async fn hold(&self, batch: &Batch) -> bool {
+        let first = batch.records.first().map(|record| record.position);
+        tracing::error!(
+            lane = self.queue.index(),
+            records = batch.records.len(),
+            ?first,
+            "stopped at a storm of dead letters"
+        );
+        while self.queue.owns_any_of(batch) {
+            self.queue.beat();
+            if self.storm.is_let_through().await {
+                return true;
+            }
+            tokio::time::sleep(HOLD_LOOK).await;
         }
+        false
+    }
+
+    /// Step 6: writes the dead letters and waits until they are acknowledged.
+    async fn bury(&self, work: &mut Work<'_>, decision: &Decision, attempts: Attempts) -> Result<(), AppendError> {
+        let dead = || decision.dead.iter().filter(|(index, _)| !work.buried.contains(index));
         let letter = |(index, cause): &(usize, _)| {
             dead_letter(&work.batch.records[*index], cause, &self.topic, &self.group, attempts)
         };
-        let letters: Vec<NewRecord> = decision.dead.iter().map(letter).collect();
+        let letters: Vec<NewRecord> = dead().map(letter).collect();
+        if letters.is_empty() {
+            return Ok(());
+        }
         match self.ports.log.append(Topic::DeadLetters, letters.clone()).await.all() {
             Err(AppendError::Refused(why)) => {
                 tracing::error!(%why, letters = letters.len(), "dead letters refused; writing them without their values");
@@ -126,6 +183,7 @@ impl Lane {
             }
             written => drop(written?),
         }
+        work.buried.extend(decision.dead.iter().map(|(index, _)| *index));
         Ok(())
     }
 

@@ -4,11 +4,13 @@
 //!
 //! - [`consume`]: what a partition's owner is to its subscriber: queues, assignment, drain;
 //! - `lane`: one task that takes batches and applies them, one after the other, until each is durable;
-//! - `partition`: **the pipeline** of a batch, in one place: decode, states, keys, judge, rows, states, changes, window, notice;
+//! - `partition`: **the pipeline** of a batch, in one place: decode, states, keys, judge, rows, dead letters, states,
+//!   changes, window, notice;
 //! - `dedup`, `write`, `dead_letter`, and the change of a row in [`shared::change_feed`]: its steps; `cache`: what a lane remembers between batches;
 //! - [`follow`]: which generation of the projection is live, and from one to the next;
 //! - [`command`], [`rebuild`], [`verify`], [`transfer`]: the projection built anew, compared with the log; the log brought out and in;
-//! - `failure`: which failures are tried again and which end in a dead letter;
+//! - `failure`: which failures are tried again and which end in a dead letter; `storm`: when nearly all would;
+//! - [`operate`]: the commands for operators;
 //! - [`health`], [`metrics`], [`config`]: how it is seen and set up.
 //!
 //! The decision itself is pure and stands in [`shared::shipment::transition`].
@@ -27,10 +29,12 @@ pub mod follow;
 pub mod health;
 mod lane;
 pub mod metrics;
+pub mod operate;
 mod partition;
 mod progress;
 pub mod rebuild;
 mod replayed;
+mod storm;
 pub mod tools;
 pub mod transfer;
 pub mod verify;
@@ -40,9 +44,11 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use shared::applied::AppliedAnnouncer;
 use shared::clock::Clock;
+use shared::dead_letters::StormNotice;
 use shared::dedup_window::DedupWindow;
 use shared::event_log::{EventAppender, EventSubscriber, SubscribeError};
 use shared::metrics::{MetricError, MetricRegistry};
+use shared::operator_log::OperatorLog;
 use shared::shipment_store::ShipmentWriter;
 use tokio_util::sync::CancellationToken;
 
@@ -50,6 +56,7 @@ use crate::config::Config;
 use crate::consume::Lanes;
 use crate::lane::Lane;
 use crate::metrics::Metrics;
+use crate::storm::StormBreaker;
 
 /// What the processor works with.
 #[derive(Clone)]
@@ -62,6 +69,8 @@ pub struct Ports {
     pub window: Arc<dyn DedupWindow>,
     /// How waiting callers are woken.
     pub announcer: Arc<dyn AppliedAnnouncer>,
+    /// Where operators say that a storm of dead letters is to be let through.
+    pub operators: Arc<dyn OperatorLog>,
 }
 
 /// One member of the consumer group.
@@ -71,6 +80,7 @@ pub struct Processor {
     clock: Clock,
     metrics: Arc<Metrics>,
     lanes: Arc<RunningLanes>,
+    storm: Arc<StormBreaker>,
     publishes: bool,
 }
 
@@ -97,7 +107,8 @@ impl Processor {
         let metrics = Arc::new(Metrics::new(registry)?);
         let lanes = Arc::new(Lanes::new(config.lanes, metrics.clone()));
         let lanes = Arc::new(RunningLanes(RwLock::new(lanes)));
-        Ok(Self { config, ports, clock, metrics, lanes, publishes: true })
+        let storm = StormBreaker::new(config.storm_percent, ports.operators.clone(), clock, metrics.storm());
+        Ok(Self { config, ports, clock, metrics, lanes, storm: Arc::new(storm), publishes: true })
     }
 
     /// The same, which decides and writes and tells nobody: no changes, no dead letters, no window, no notices.
@@ -106,10 +117,30 @@ impl Processor {
         Self { publishes: false, ..self }
     }
 
+    /// What is wrong, as long as it stands at a storm of dead letters.
+    #[must_use]
+    pub fn storm_notice(&self) -> StormNotice {
+        self.storm.notice().clone()
+    }
+
     /// What is known of its health.
     #[must_use]
     pub fn health(&self) -> health::Health {
-        health::Health::new(self.ports.clone(), self.lanes.clone(), self.clock)
+        health::Health::new(self.ports.clone(), self.lanes.clone(), self.storm_notice(), self.clock)
+    }
+
+    /// The queues that a subscriber fills: for one that is not [`run`](Self::run), as the simulator's (`deploy/sim`).
+    #[must_use]
+    pub fn lanes(&self) -> Arc<Lanes> {
+        self.lanes.now()
+    }
+
+    /// The work of lane `index`, from 0: applies batches until the queues are closed, or at once when `end` is cancelled.
+    /// [`run`](Self::run) is all lanes and a subscriber.
+    pub fn lane(&self, index: usize, end: CancellationToken) -> impl Future<Output = ()> + Send + 'static {
+        let queue = self.lanes.now().queue(index);
+        let (metrics, storm) = (self.metrics.clone(), self.storm.clone());
+        Lane::new(queue, &self.config, self.ports.clone(), self.clock, metrics, storm).run(end)
     }
 
     /// Applies what `subscriber` offers until `stop` is cancelled; then finishes what was begun, commits and leaves the group.
@@ -139,7 +170,8 @@ impl Processor {
         let mut tasks = tokio::task::JoinSet::new();
         for index in 0..self.config.lanes {
             let queue = lanes.queue(index);
-            let mut lane = Lane::new(queue, &self.config, ports.clone(), self.clock, self.metrics.clone());
+            let (metrics, storm) = (self.metrics.clone(), self.storm.clone());
+            let mut lane = Lane::new(queue, &self.config, ports.clone(), self.clock, metrics, storm);
             lane.publishes = self.publishes;
             tasks.spawn(lane.run(lanes_end.clone()));
         }

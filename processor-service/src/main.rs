@@ -9,13 +9,18 @@ use std::sync::Arc;
 use processor_service::command::Command;
 use processor_service::config::Config;
 use processor_service::follow::Follow;
+use processor_service::operate;
 use processor_service::tools::{self, COULD_NOT, Screen, Tools};
 use processor_service::{Ports, Processor};
 use shared::applied::AppliedAnnouncer;
 use shared::applied::redis::RedisAnnouncer;
+use shared::change_feed::kafka::KafkaChangeFeed;
+use shared::dead_letters::DeadLetters;
 use shared::dedup_window::redis::RedisWindow;
+use shared::event_log::EventAppender;
 use shared::event_log::kafka::{KafkaAppender, KafkaReplay};
 use shared::metrics::MetricRegistry;
+use shared::operator_log::mongo::MongoOperatorLog;
 use shared::projection::mongo::MongoProjection;
 use shared::projection::{Generation, Generations};
 use shared::servers::{Servers, applied_in};
@@ -27,14 +32,25 @@ use tokio_util::sync::CancellationToken;
 const SERVICE: &str = "processor-service";
 /// Port when `PORT` is not set (contract section 7).
 const DEFAULT_PORT: u16 = 8081;
+/// Exit code of a program whose arguments are not understood.
+const USAGE: u8 = 2;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let (done, failed) = match Command::from_arguments(std::env::args_os().skip(1)) {
-        Ok(Command::Process) => (run().await.map(|()| 0), 1),
-        Ok(Command::Help) => (say(&Command::usage(SERVICE)).map(|()| 0), COULD_NOT),
-        Ok(command) => (carry_out(&command).await, COULD_NOT),
-        Err(error) => (Err(error.into()), COULD_NOT),
+    let arguments: Vec<_> = std::env::args_os().skip(1).collect();
+    let (done, failed) = if arguments.first().is_some_and(|word| word == "dead-letters") {
+        let rest: Vec<_> = arguments[1..].iter().map(|text| text.to_string_lossy().into_owned()).collect();
+        match operate::Command::from_arguments(SERVICE, &rest) {
+            Ok(command) => (operate(command).await.map(|()| 0), 1),
+            Err(error) => (Err(error.into()), USAGE),
+        }
+    } else {
+        match Command::from_arguments(arguments) {
+            Ok(Command::Process) => (run().await.map(|()| 0), 1),
+            Ok(Command::Help) => (help().map(|()| 0), COULD_NOT),
+            Ok(command) => (carry_out(&command).await, COULD_NOT),
+            Err(error) => (Err(error.into()), USAGE),
+        }
     };
     ExitCode::from(done.unwrap_or_else(|error| {
         eprintln!("{SERVICE}: {error}");
@@ -42,9 +58,32 @@ async fn main() -> ExitCode {
     }))
 }
 
-fn say(text: &str) -> Result<(), Box<dyn Error>> {
-    if !text.is_empty() {
-        writeln!(io::stdout(), "{text}")?;
+fn help() -> Result<(), Box<dyn Error>> {
+    say(&format!("{}\n{}\n", Command::usage(SERVICE), operate::usage(SERVICE)))
+}
+
+/// Carries out a command that works on the projection or the log; gives its exit status.
+async fn carry_out(command: &Command) -> Result<u8, Box<dyn Error>> {
+    let environment = Environment::of_process();
+    let telemetry = telemetry::start_for_command(&environment, SERVICE)?;
+    let servers = Servers::from_environment(&environment).await?;
+    let stop = shutdown::on_signal()?;
+    servers.prepare(&stop).await?;
+    let tools = Tools {
+        generations: Arc::new(MongoProjection::new(&servers.mongo)),
+        replay: Arc::new(KafkaReplay::new(servers.kafka.clone())),
+        log: Arc::new(KafkaAppender::new(servers.kafka.clone())?),
+        config: Config::from_environment(&environment)?,
+        clock: clock::system,
+        screen: Screen::of_standard_error(),
+        stop,
+    };
+    let finished = tools::run(command, &tools).await?;
+    if !finished.text.is_empty() {
+        say(&format!("{}\n", finished.text))?;
+    }
+    telemetry.stop();
+    Ok(finished.status())
     }
     Ok(())
 }
@@ -69,6 +108,28 @@ async fn carry_out(command: &Command) -> Result<u8, Box<dyn Error>> {
     say(&finished.text)?;
     telemetry.stop();
     Ok(finished.status())
+}
+
+fn misunderstood(message: &str) -> ExitCode {
+    eprintln!("{SERVICE}: {message}");
+    ExitCode::from(USAGE)
+}
+
+fn say(text: &str) -> Result<(), Box<dyn Error>> {
+    Ok(io::stdout().write_all(text.as_bytes())?)
+}
+
+/// Works on the log and the store beside the processors that run.
+async fn operate(command: operate::Command) -> Result<(), Box<dyn Error>> {
+    let environment = Environment::of_process();
+    let servers = Servers::from_environment(&environment).await?;
+    let reader = Arc::new(KafkaChangeFeed::new(servers.kafka.clone()));
+    let log = Arc::new(KafkaAppender::new(servers.kafka.clone())?);
+    let operators = Arc::new(MongoOperatorLog::new(&servers.mongo));
+    let letters = DeadLetters::new(reader, log.clone(), operators, &servers.kafka.topic, clock::system);
+    let said = command.run(&letters, &environment).await;
+    log.flush().await;
+    say(&said?)
 }
 
 async fn run() -> Result<(), Box<dyn Error>> {
@@ -99,6 +160,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
         log: Arc::new(log),
         window: Arc::new(RedisWindow::new(&servers.redis, servers.dedup_ttl)),
         announcer: announce(Generation::FIRST),
+        operators: Arc::new(MongoOperatorLog::new(&servers.mongo)),
     };
     let log = ports.log.clone();
     let processor = Processor::new(config, ports, clock::system, &registry)?;

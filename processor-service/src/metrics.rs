@@ -33,6 +33,7 @@ pub struct Metrics {
     lag: IntGaugeVec,
     dead_letters: IntCounterVec,
     outcomes: IntCounterVec,
+    storm: IntGauge,
     sources: Mutex<HashSet<String>>,
 }
 
@@ -81,6 +82,12 @@ impl Metrics {
             )?,
             dead_letters: counter("shipping_dead_letters_total", "Records moved to the dead letters", &["reason"])?,
             outcomes: counter("shipping_outcomes_total", "Events by what became of them", &["outcome"])?,
+            storm: gauge(
+                "shipping_dlq_storm_open",
+                "1 while the processor stands still because nearly all records would be dead letters",
+                &[],
+            )?
+            .with_label_values::<&str>(&[]),
             sources: Mutex::default(),
         };
         metrics.begin_at_zero();
@@ -133,6 +140,11 @@ impl Metrics {
 
     /// Failures that nobody depends on, by their label.
     const DONE_WITHOUT: &[&str] = &["dedup_window_unavailable", "announce_failed"];
+
+    /// Whether the storm breaker is open.
+    pub(crate) fn storm(&self) -> IntGauge {
+        self.storm.clone()
+    }
 
     pub(crate) fn error(&self, reason: &str) {
         self.errors.with_label_values(&[reason]).inc();

@@ -6,7 +6,8 @@
 //!
 //! 1. states, *then* keys: the other order doubles events;
 //! 2. rows, *then* states: the other order loses the audit of a batch that was cut off;
-//! 3. changes, window and notices after both are durable, offsets last of all.
+//! 3. dead letters, *then* states: a record that its shipment's state has passed is skipped when it comes again, and a conflict with it;
+//! 4. changes, window and notices after all of these are durable, offsets last of all.
 //!
 //! A state advances with the events that enter a history; a rejected event leaves it where it is. When its record comes again it is
 //! judged again, against the same state, to the same row, which is there already.
@@ -14,6 +15,7 @@
 use std::collections::{HashMap, HashSet};
 
 use shared::change_feed::Change;
+use shared::dead_letters::REPLAY_OF;
 use shared::dedup_window::Decided;
 use shared::event_log::NewRecord;
 use shared::shipment::record::{self, Poison};
@@ -27,12 +29,15 @@ use crate::consume::Batch;
 use crate::dead_letter::{Cause, KEY_CONFLICT};
 use crate::dedup::{KnownKeys, Seen};
 use crate::failure::Failure;
+use crate::storm::Share;
 use crate::write::{self, Changed};
 
 /// One record of a batch: decoded, or poison.
 pub(crate) struct Item {
     pub(crate) position: RowPosition,
     pub(crate) content: Result<IdentifiedEvent, Poison>,
+    /// An operator had it redriven: it is a dead letter's original once more.
+    is_redriven: bool,
     /// The event of a record whose documents the store refused.
     refused: Option<IdentifiedEvent>,
 }
@@ -41,6 +46,9 @@ pub(crate) struct Item {
 pub(crate) struct Work<'a> {
     pub(crate) batch: &'a Batch,
     pub(crate) items: Vec<Item>,
+    /// The items, by index, whose dead letters are acknowledged: a store that cannot take the states for an hour is no reason to write them
+    /// at every attempt.
+    pub(crate) buried: HashSet<usize>,
 }
 
 /// What an attempt decided. Nothing of it is written yet.
@@ -50,6 +58,10 @@ pub(crate) struct Decision {
     pub(crate) rows: Vec<EventRow>,
     /// For each row the index of its item.
     row_items: Vec<usize>,
+    /// The rows of events whose documents the store refused.
+    refused: Vec<EventRow>,
+    /// The rows, by index, that stand for events which the store refused before.
+    replacing: Vec<usize>,
     changed: Changed,
     /// Records that an earlier attempt applied, by the rows that it wrote.
     skipped: Vec<(RowId, RowPosition)>,
@@ -65,9 +77,10 @@ impl<'a> Work<'a> {
         let items = batch.records.iter().map(|record| Item {
             position: write::position(epoch, record.position.partition, record.position.offset),
             content: record::decode(record).map(IdentifiedEvent::from),
+            is_redriven: record.header(REPLAY_OF).is_some(),
             refused: None,
         });
-        Self { batch, items: items.collect() }
+        Self { batch, items: items.collect(), buried: HashSet::new() }
     }
 
     fn events(&self) -> impl Iterator<Item = (&Item, &IdentifiedEvent)> {
@@ -102,14 +115,22 @@ impl<'a> Work<'a> {
         let applied_before = |id: EventId, position: LogPosition| {
             states.get(&id.tracking_number).is_some_and(|shipment| position <= shipment.state.position)
         };
-        let news = self.events().map(|(item, event)| (event.id, item.position.log));
-        let news: Vec<_> = news.filter(|&(id, position)| !applied_before(id, position)).collect();
+        let news = self.events().filter(|(item, event)| !applied_before(event.id, item.position.log));
+        let refused = self.items.iter().filter_map(|item| Some((item, item.refused.as_ref()?)));
+        let news: Vec<_> = news.chain(refused).map(|(item, event)| (event.id, item.position.log)).collect();
         let mut known = KnownKeys::look_up(&*ports.store, &news).await?;
+        let redriven = self.events().filter(|(item, _)| item.is_redriven).map(|(_, event)| event.id);
+        known.look_up_refused(&*ports.store, redriven).await?;
 
         let mut decision = Decision::default();
         for (index, item) in self.items.iter().enumerate() {
             match &item.content {
-                Err(poison) => decision.dead.push((index, cause_of(poison))),
+                Err(poison) => {
+                    decision.dead.push((index, cause_of(poison)));
+                    if let Some(event) = &item.refused {
+                        decision.refuse(event, item.position, &mut known);
+                    }
+                }
                 Ok(event) if applied_before(event.id, item.position.log) => {
                     decision.skipped.push((event.id.first_row(), item.position));
                 }
@@ -119,9 +140,9 @@ impl<'a> Work<'a> {
         Ok(decision)
     }
 
-    /// Steps 5 and 6: rows, then states. `Ok(false)` when the store refused some documents: their records are poison from now on, and
-    /// the batch has to be decided again without them.
-    pub(crate) async fn write(&mut self, ports: &Ports, decision: &Decision) -> Result<bool, Failure> {
+    /// Step 5: the rows. `Ok(false)` when the store refused some: their records are poison from now on, and the batch has to be decided
+    /// again without them.
+    pub(crate) async fn write_rows(&mut self, ports: &Ports, decision: &Decision) -> Result<bool, Failure> {
         if !decision.rows.is_empty() {
             match ports.store.insert_events(&decision.rows).await {
                 Err(StoreError::Refused(refused)) => {
@@ -132,9 +153,19 @@ impl<'a> Work<'a> {
                 written => written?,
             }
         }
-        let refused_rows: Vec<EventRow> = self.refused().collect();
-        if !refused_rows.is_empty() {
-            match ports.store.replace_events(&refused_rows).await {
+        let replacing: Vec<EventRow> = decision.replacing.iter().map(|&row| decision.rows[row].clone()).collect();
+        if !replacing.is_empty() {
+            match ports.store.replace_events(&replacing).await {
+                Err(StoreError::Refused(refused)) => {
+                    let item = |row: usize| decision.row_items[decision.replacing[row]];
+                    self.refuse(refused.into_iter().map(|(row, why)| (item(row), why)).collect());
+                    return Ok(false);
+                }
+                written => written?,
+            }
+        }
+        if !decision.refused.is_empty() {
+            match ports.store.replace_events(&decision.refused).await {
                 Err(StoreError::Refused(refused)) => tracing::error!(
                     rows = refused.len(),
                     "the store refuses even the rows of dead letters; their outcomes stand in the dead letters only"
@@ -142,6 +173,11 @@ impl<'a> Work<'a> {
                 written => written?,
             }
         }
+        Ok(true)
+    }
+
+    /// Step 7: the states. `Ok(false)` as for the rows.
+    pub(crate) async fn write_states(&mut self, ports: &Ports, decision: &Decision) -> Result<bool, Failure> {
         let writes = decision.changed.writes();
         if !writes.is_empty() {
             match ports.store.write_states(&writes).await {
@@ -168,10 +204,6 @@ impl<'a> Work<'a> {
             }
         }
     }
-
-    fn refused(&self) -> impl Iterator<Item = EventRow> {
-        self.items.iter().filter_map(|item| Some(write::refused_row(item.refused.as_ref()?, item.position)))
-    }
 }
 
 fn cause_of(poison: &Poison) -> Cause {
@@ -179,6 +211,19 @@ fn cause_of(poison: &Poison) -> Cause {
 }
 
 impl Decision {
+    /// The row of an event that the store refused holds its key like any other, or the same event in the same batch and in the next one
+    /// would come to different ends.
+    fn refuse(&mut self, event: &IdentifiedEvent, position: RowPosition, known: &mut KnownKeys) {
+        let outcome = match known.seen(event.id, position.log, false) {
+            Seen::New | Seen::RefusedBefore => Outcome::DeadLettered,
+            Seen::Before(payload) if payload != event.id.payload => Outcome::Conflict,
+            Seen::Before(_) | Seen::ConflictBefore => return, // it has its row
+        };
+        let row = write::refused_row(event, outcome, position);
+        known.add(row.row_id(), position.log, event.id.payload);
+        self.refused.push(row);
+    }
+
     fn judge(
         &mut self,
         index: usize,
@@ -189,8 +234,9 @@ impl Decision {
     ) {
         let number = event.id.tracking_number;
         let position = item.position.log;
-        let first = match known.seen(event.id, position) {
-            Seen::New => None,
+        let seen = known.seen(event.id, position, item.is_redriven);
+        let first = match seen {
+            Seen::New | Seen::RefusedBefore => None,
             Seen::Before(payload) => Some(payload),
             Seen::ConflictBefore => {
                 self.duplicates += 1;
@@ -209,6 +255,9 @@ impl Decision {
             self.dead.push((index, Cause { class: KEY_CONFLICT, message }));
         }
         known.add(row.row_id(), position, event.id.payload);
+        if seen == Seen::RefusedBefore {
+            self.replacing.push(self.rows.len());
+        }
         self.rows.push(row);
         self.row_items.push(index);
         if let Some(shipment) = judgement.shipment {
@@ -216,7 +265,13 @@ impl Decision {
         }
     }
 
-    /// Step 7, the changes: those of this attempt, and again those of records that an earlier attempt applied, out of their rows.
+    /// What the storm breaker goes by.
+    pub(crate) fn share(&self, batch: &Batch) -> Share {
+        let dead = self.dead.iter().filter(|(_, cause)| cause.class != KEY_CONFLICT).count();
+        Share { records: batch.records.len(), dead }
+    }
+
+    /// Step 8, the changes: those of this attempt, and again those of records that an earlier attempt applied, out of their rows.
     pub(crate) async fn changes(&self, ports: &Ports) -> Result<Vec<NewRecord>, StoreError> {
         let mut rows: Vec<EventRow> = Vec::new();
         if !self.skipped.is_empty() {
@@ -231,7 +286,7 @@ impl Decision {
         Ok(rows.iter().chain(&self.rows).filter_map(Change::of).map(|change| change.record()).collect())
     }
 
-    /// Step 7, the window: what was decided and is durable now.
+    /// Step 8, the window: what was decided and is durable now.
     pub(crate) fn decided(&self) -> Vec<Decided> {
         let remembered = |row: &EventRow| !matches!(row.outcome, Outcome::Conflict | Outcome::DeadLettered);
         let rows = self.rows.iter().filter(|row| remembered(row));

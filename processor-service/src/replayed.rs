@@ -14,10 +14,12 @@ use shared::event_log::{
     SubscribeError, Topic,
 };
 use shared::metrics::MetricRegistry;
+use shared::operator_log::{Act, Entry, OperatorLog};
 use shared::shipment::{EventId, Outcome, TrackingNumber};
-use shared::shipment_store::ShipmentWriter;
+use shared::shipment_store::{ShipmentWriter, StoreError};
 use tokio_util::sync::CancellationToken;
 
+use crate::config::Config;
 use crate::progress::{Counter, Shown};
 use crate::tools::{ToolError, Tools};
 use crate::{Ports, Processor};
@@ -75,8 +77,11 @@ pub(crate) async fn apply(
     let counter = shown.counter();
     let subscriber = Box::new(Selected { replay: tools.replay.replay(stretch), select, counter: counter.clone() });
     let nobody = Arc::new(Nobody);
-    let ports = Ports { store, log: nobody.clone(), window: nobody.clone(), announcer: nobody };
-    let processor = Processor::new(tools.config.clone(), ports, tools.clock, &MetricRegistry::default())?.quiet();
+    let (log, window, announcer) = (nobody.clone(), nobody.clone(), nobody.clone());
+    let ports = Ports { store, log, window, announcer, operators: nobody };
+    // What was let through once is let through again.
+    let config = Config { storm_percent: 0, ..tools.config.clone() };
+    let processor = Processor::new(config, ports, tools.clock, &MetricRegistry::default())?.quiet();
     processor.run(subscriber, stop.child_token()).await?;
     if stop.is_cancelled() {
         return Err(ToolError::Stopped);
@@ -221,7 +226,18 @@ impl AppliedAnnouncer for Nobody {
     }
 }
 
-/// What `offsets` leaves of `to`: `None` when one of them lies beyond it.
+#[async_trait]
+impl OperatorLog for Nobody {
+    async fn write(&self, _: &Entry) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn newest(&self, _: Option<Act>, _: u32) -> Result<Vec<Entry>, StoreError> {
+        Ok(Vec::new())
+    }
+}
+
+/// Whether none of `offsets` lies beyond `to`.
 pub(crate) fn is_within(offsets: &Offsets, to: &Offsets) -> bool {
     offsets.iter().all(|(partition, offset)| to.get(partition).is_some_and(|to| offset <= to))
 }

@@ -31,8 +31,10 @@ pub(crate) fn row(
     }
 }
 
-/// The row of an event whose documents the store refused. It has no text that the store could refuse again.
-pub(crate) fn refused_row(event: &IdentifiedEvent, position: RowPosition) -> EventRow {
+/// The row of an event whose documents the store refused: a dead letter's, or that of a conflict, which stands beside the first event of
+/// its key and not in its place. It has no text that the store could refuse again.
+pub(crate) fn refused_row(event: &IdentifiedEvent, outcome: Outcome, position: RowPosition) -> EventRow {
+    let is_conflict = outcome == Outcome::Conflict;
     let mut report = event.report.clone();
     report.place = None;
     report.code = None;
@@ -40,8 +42,8 @@ pub(crate) fn refused_row(event: &IdentifiedEvent, position: RowPosition) -> Eve
     EventRow {
         event_id: event.id,
         position,
-        outcome: Outcome::DeadLettered,
-        outcome_reason: Some(RejectReason::StoreRefused),
+        outcome,
+        outcome_reason: Some(if is_conflict { RejectReason::KeyConflict } else { RejectReason::StoreRefused }),
         from: None,
         to: event.report.claim.status(),
         late: false,

@@ -1,4 +1,4 @@
-//! The programs under test, built with the same cargo, profile and target directory as the test that runs.
+//! The programs under test, built with the same cargo, profile and target directory as the test, or the program, that runs.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -48,8 +48,10 @@ impl Build {
     /// Builds once in a test run; what is up to date costs a fraction of a second.
     fn made(&self, name: &str) -> PathBuf {
         let here = std::env::current_exe().expect("a running program has a path");
-        // <target>/<profile>/deps/<test>
-        let profile = here.ancestors().nth(2).expect("tests stand two levels below their profile");
+        // <target>/<profile>/deps/<test>, or <target>/<profile>/<program>
+        let directory = here.parent().expect("a program stands in a directory");
+        let profile = if directory.ends_with("deps") { directory.parent() } else { Some(directory) };
+        let profile = profile.expect("what cargo builds stands below its profile");
         self.done.get_or_init(|| self.run(profile));
         let program = profile.join(name);
         assert!(program.is_file(), "cargo built no {}", program.display());

@@ -54,7 +54,9 @@ pub struct Pair {
 }
 
 impl Served {
-    fn start(name: &str, binary: std::path::PathBuf, environment: &[(&str, &str)], directory: &Path) -> Self {
+    /// Starts `binary` on a port of its own, with `environment` and nothing else of ours. What it writes goes to a file in `directory`.
+    #[must_use]
+    pub fn start(name: &str, binary: std::path::PathBuf, environment: &[(&str, &str)], directory: &Path) -> Self {
         let port = free_port();
         let own = environment.iter().map(|&(name, value)| (name.to_owned(), value.to_owned()));
         let environment = own.chain([("PORT".to_owned(), port.to_string())]).collect();

@@ -58,6 +58,21 @@ impl Server {
     }
 }
 
+/// How the two services reach a private set through a fault proxy, and where the proxy is told what to do.
+#[derive(Clone, Debug)]
+pub struct Proxied {
+    /// `http://host:port` of the fault proxy's own API.
+    pub api: String,
+    /// For `ingest-service`.
+    pub edge: Servers,
+    /// For `processor-service`.
+    pub processor: Servers,
+}
+
+/// The proxies' names: a service and a server. MongoDB has one for both services, because drivers go where the replica set sends them,
+/// whatever address they were given.
+pub const LINKS: [&str; 5] = ["edge-kafka", "processor-kafka", "mongodb", "edge-redis", "processor-redis"];
+
 /// A set of servers of its own, out of `deploy/local`. It ends with the test.
 pub struct PrivateServers {
     servers: Servers,
@@ -69,9 +84,51 @@ pub struct PrivateServers {
 impl PrivateServers {
     /// Starts a set.
     pub async fn start() -> Self {
+        Self::start_with(|_| Vec::new()).await
+    }
+
+    /// Starts a set with a fault proxy between it and the services. [`PrivateServers::servers`] go past the proxy.
+    pub async fn behind_proxies() -> (Self, Proxied) {
+        let api = free_port();
+        let [edge_kafka, processor_kafka, mongodb, edge_redis, processor_redis] = LINKS.map(|_| free_port());
+        let (edge_listener, processor_listener) = (free_port(), free_port());
+        let servers = |kafka: u16, redis: u16| Servers {
+            kafka_brokers: format!("127.0.0.1:{kafka}"),
+            mongo_uri: format!("mongodb://127.0.0.1:{mongodb}/?replicaSet=rs0"),
+            redis_addr: format!("127.0.0.1:{redis}"),
+        };
+        let edge = servers(edge_kafka, edge_redis);
+        let proxied = Proxied {
+            api: format!("http://127.0.0.1:{api}"),
+            edge,
+            processor: servers(processor_kafka, processor_redis),
+        };
+        let set = Self::start_with(|[_, _, mongo, redis]| {
+            let listens = [edge_kafka, processor_kafka, mongodb, edge_redis, processor_redis];
+            let upstreams = [edge_listener, processor_listener, mongo, redis, redis];
+            let links = LINKS.iter().zip(listens).zip(upstreams);
+            let links: Vec<_> = links.map(|((name, listen), upstream)| format!("{name}={listen}:{upstream}")).collect();
+            vec![
+                (
+                    "RASTRO_KAFKA_PROXIED",
+                    format!("{edge_listener}:{edge_kafka} {processor_listener}:{processor_kafka}"),
+                ),
+                ("RASTRO_MONGO_ADVERTISED_PORT", mongodb.to_string()),
+                ("RASTRO_TOXIPROXY_PORT", api.to_string()),
+                ("RASTRO_TOXIPROXY_PROXIES", links.join(" ")),
+            ]
+        });
+        let mut set = set.await;
+        // The set's name would send us to the proxy.
+        set.servers.mongo_uri = set.servers.mongo_uri.replace("replicaSet=rs0", "directConnection=true");
+        (set, proxied)
+    }
+
+    /// Starts a set with the settings that `more` makes of the ports of Kafka, its controller, MongoDB and Redis.
+    async fn start_with(more: impl FnOnce([u16; 4]) -> Vec<(&'static str, String)>) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory can be made");
         let (kafka, controller, mongo, redis) = (free_port(), free_port(), free_port(), free_port());
-        let environment = vec![
+        let mut environment = vec![
             ("RASTRO_LOCAL_DIR", directory.path().display().to_string()),
             ("RASTRO_KAFKA_PORT", kafka.to_string()),
             ("RASTRO_KAFKA_CONTROLLER_PORT", controller.to_string()),
@@ -79,6 +136,7 @@ impl PrivateServers {
             ("RASTRO_MONGO_PORT", mongo.to_string()),
             ("RASTRO_REDIS_PORT", redis.to_string()),
         ];
+        environment.extend(more([kafka, controller, mongo, redis]));
         let servers = Servers {
             kafka_brokers: format!("127.0.0.1:{kafka}"),
             mongo_uri: format!("mongodb://127.0.0.1:{mongo}/?replicaSet=rs0"),

@@ -14,16 +14,18 @@ use std::time::Duration;
 
 use ingest_service::{Command, CreateAdmin};
 use processor_service::tools::{self, COULD_NOT, Screen, Tools};
-use processor_service::{Processor, command};
+use processor_service::{Processor, command, operate};
 use shared::api_key_store::sqlite::SqliteApiKeys;
 use shared::applied::in_process::AppliedPositions;
 use shared::clock;
+use shared::dead_letters::DeadLetters;
 use shared::dedup_window::memory::MemoryWindow;
 use shared::event_log::replay::EventReplay;
 use shared::event_log::sqlite::SqliteLog;
 use shared::idempotency::sqlite::SqliteKeys;
 use shared::metrics::MetricRegistry;
 use shared::number_lease::sqlite::SqliteLeases;
+use shared::operator_log::sqlite::SqliteOperatorLog;
 use shared::projection::ProjectionControl;
 use shared::projection::sqlite::SqliteProjection;
 use shared::settings::{Environment, SettingError};
@@ -43,20 +45,34 @@ const USAGE: u8 = 2;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    if let Some(name) = std::env::args_os().nth(1)
-        && command::NAMES.iter().any(|known| name == *known)
-    {
-        return on_the_file().await;
+    let arguments: Vec<_> = std::env::args_os().skip(1).collect();
+    if arguments.first().is_some_and(|word| word == "dead-letters") {
+        let rest: Vec<_> = arguments[1..].iter().map(|text| text.to_string_lossy().into_owned()).collect();
+        return match operate::Command::from_arguments(PROGRAM, &rest) {
+            Ok(command) => ended(operate(command).await),
+            Err(error) => misunderstood(&error),
+        };
     }
-    let done = match Command::from_arguments(PROGRAM, std::env::args_os().skip(1)) {
+    if arguments.first().is_some_and(|word| command::NAMES.iter().any(|name| word == *name)) {
+        return on_the_file(arguments).await;
+    }
+    ended(match Command::from_arguments(PROGRAM, arguments.into_iter()) {
         Ok(Command::Serve) => run().await,
         Ok(Command::CreateAdmin(command)) => create_admin(command).await,
-        Ok(Command::Help) => say(&format!("{}\n{}", Command::usage(PROGRAM), command::Command::usage(PROGRAM))),
-        Err(error) => {
-            eprintln!("{PROGRAM}: {error}");
-            return ExitCode::from(USAGE);
+        Ok(Command::Help) => {
+            let (others, letters) = (command::Command::usage(PROGRAM), operate::usage(PROGRAM));
+            say(&format!("{}\n{others}\n{letters}", Command::usage(PROGRAM)))
         }
-    };
+        Err(error) => return misunderstood(&error),
+    })
+}
+
+fn misunderstood(error: &dyn Error) -> ExitCode {
+    eprintln!("{PROGRAM}: {error}");
+    ExitCode::from(USAGE)
+}
+
+fn ended(done: Result<(), Box<dyn Error>>) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -72,9 +88,21 @@ async fn create_admin(command: CreateAdmin) -> Result<(), Box<dyn Error>> {
     say(&command.run(&users, clock::system).await?)
 }
 
+/// The same holds for it.
+async fn operate(command: operate::Command) -> Result<(), Box<dyn Error>> {
+    let environment = Environment::of_process();
+    let topic = processor_service::config::Config::from_environment(&environment)?.topic;
+    let database = Arc::new(open(&file_in(&data_directory(&environment)))?);
+    let log = Arc::new(SqliteLog::open(database.clone(), clock::system)?);
+    let operators = Arc::new(SqliteOperatorLog::new(database));
+    let letters = DeadLetters::new(log.clone(), log, operators, topic, clock::system);
+    let said = command.run(&letters, &environment).await?;
+    Ok(io::stdout().write_all(said.as_bytes())?)
+}
+
 /// A command that works on the projection or the log; the file must be no other process's.
-async fn on_the_file() -> ExitCode {
-    let done = match command::Command::from_arguments(std::env::args_os().skip(1)) {
+async fn on_the_file(arguments: Vec<std::ffi::OsString>) -> ExitCode {
+    let done = match command::Command::from_arguments(arguments) {
         Ok(command::Command::Help) => say(&command::Command::usage(PROGRAM)).map(|()| 0),
         Ok(command) => carry_out(&command).await,
         Err(error) => Err(error.into()),
@@ -156,6 +184,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let live = SqliteProjection::new(database.clone()).read().await?.live;
     let store = Arc::new(SqliteStore::of(database.clone(), live));
     let log = SqliteLog::open(database.clone(), clock::system)?;
+    let operators = Arc::new(SqliteOperatorLog::new(database.clone()));
     let users = Arc::new(SqliteUsers::new(database.clone()));
     if edge.development {
         ingest_service::seed_users(&*users, clock::system).await?;
@@ -168,8 +197,12 @@ async fn run() -> Result<(), Box<dyn Error>> {
         log: Arc::new(log.clone()),
         window: window.clone(),
         announcer: applied.clone(),
+        operators: operators.clone(),
     };
+    let topic = processor.topic.clone();
     let processor = Processor::new(processor, ports, clock::system, &registry)?;
+    let dead_letters = DeadLetters::new(Arc::new(log.clone()), Arc::new(log.clone()), operators, topic, clock::system)
+        .beside(processor.storm_notice());
     let api_keys = Arc::new(SqliteApiKeys::new(database.clone()));
     let leases = Arc::new(SqliteLeases::new(database.clone()));
     let keys = Arc::new(SqliteKeys::open(database.clone()).await?);
@@ -187,6 +220,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
         leases,
         keys,
         unmapped: unmapped.clone(),
+        dead_letters,
     };
     let development = edge.development;
     let router = ingest_service::router(edge, ports, clock::system, &registry, stop.clone())?;

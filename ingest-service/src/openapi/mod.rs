@@ -9,6 +9,7 @@ mod accounts;
 mod carriers;
 mod changes;
 mod components;
+mod dead_letters;
 mod events;
 mod header;
 mod operation;
@@ -40,11 +41,12 @@ const ABOUT: &str = "Tracks shipments in real time. Sources report events; clien
     A request may bring its `traceparent` along (W3C Trace Context): its answer goes on with that trace. One that takes no JSON (`Accept`) is answered \
     406 where the answer is JSON.";
 /// The tags with what they hold, in the order of the page.
-const TAGS: [(&str, &str); 6] = [
+const TAGS: [(&str, &str); 7] = [
     ("shipments", "Registering and reading shipments."),
     ("events", "Reporting what happened, and reading what became of it."),
     ("changes", "Being told what changes: as it happens, or a page at a time."),
     ("carriers", "Scans in carriers' own words, and the vocabularies that read them."),
+    ("dead letters", "What could not be processed, and what an operator does about it."),
     ("accounts", "Logging in, and who may."),
     ("operator", "For load balancers, dashboards and this page."),
 ];
@@ -124,6 +126,7 @@ fn describe(config: &Config) -> (Value, Vec<String>) {
     events::describe(&mut book, config.max_batch);
     changes::describe(&mut book);
     carriers::describe(&mut book, config.max_batch);
+    dead_letters::describe(&mut book);
     accounts::describe(&mut book);
     operator::describe(&mut book);
     let Book { mut generator, bodies, paths, components, strangers } = book;
@@ -161,7 +164,9 @@ mod tests {
         let (document, strangers) = describe(&config);
         assert_eq!(strangers, Vec::<String>::new());
         let components = document["components"]["schemas"].as_object().expect("schemas");
-        for name in ["Event", "Registration", "Scan", "Credentials", "NewUser", "UserChange", "NewApiKey"] {
+        for name in
+            ["Event", "Registration", "Scan", "RedriveRequest", "Credentials", "NewUser", "UserChange", "NewApiKey"]
+        {
             let members = components[name]["properties"].as_object().expect("members");
             let silent: Vec<_> = members.iter().filter(|(_, schema)| schema["description"].is_null()).collect();
             assert!(!members.is_empty() && silent.is_empty(), "{name}: {silent:?}");

@@ -5,7 +5,7 @@ use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 use schemars::JsonSchema;
 use serde::Serialize;
-use shared::shipment::{FieldError, ServiceType, Status, Timestamp, limits};
+use shared::shipment::{FieldError, ServiceType, Status, limits};
 use shared::shipment_store::{ListFilter, PageStart};
 use shared::user_store::Role;
 
@@ -103,8 +103,8 @@ impl Asked {
                     .map(|service| filter.service_type = Some(service)),
                 "client_id" => client(value).map(|client| filter.client_id = Some(client)),
                 "search" => prefix(value).map(|prefix| filter.prefix = Some(prefix)),
-                "created_from" => time(value).map(|time| filter.created_from = Some(time)),
-                "created_to" => time(value).map(|time| filter.created_to = Some(time)),
+                "created_from" => page::time(value).map(|time| filter.created_from = Some(time)),
+                "created_to" => page::time(value).map(|time| filter.created_to = Some(time)),
                 "limit" => page::limit(value).map(|number| limit = number),
                 "offset" => page::number(value, 0..=FARTHEST_OFFSET).map(|number| offset = Some(number)),
                 "cursor" => {
@@ -167,15 +167,10 @@ fn prefix(text: &str) -> Read<String> {
     Ok(upper)
 }
 
-fn time(text: &str) -> Read<Timestamp> {
-    // A + that was not escaped arrives as a space; no RFC 3339 time holds one there.
-    let text = text.replace(' ', "+");
-    let message = "must be an RFC 3339 time with an offset, such as 2026-01-31T15:04:05Z";
-    Timestamp::parse(&text).map_err(|_| ("malformed", message.to_owned()))
-}
-
 #[cfg(test)]
 mod tests {
+    use shared::shipment::Timestamp;
+
     use super::*;
 
     fn read(role: Role, parameters: &[(&str, &str)]) -> Result<Asked, Vec<(String, &'static str)>> {

@@ -6,7 +6,7 @@ mod conditional;
 mod cursor;
 mod event;
 mod list;
-mod page;
+pub(crate) mod page;
 mod shipment;
 mod shipment_events;
 mod view;

@@ -3,6 +3,7 @@
 use axum::http::{HeaderValue, Uri, header};
 use axum::response::Response;
 use form_urlencoded::Serializer;
+use shared::shipment::Timestamp;
 
 /// Entries on a page when the caller does not say (contract section 4).
 pub(crate) const DEFAULT_LIMIT: u32 = 10;
@@ -10,17 +11,17 @@ pub(crate) const DEFAULT_LIMIT: u32 = 10;
 pub(crate) const MOST: u32 = 100;
 
 /// What a parameter says, or why it cannot be understood: a word for programs and a text.
-pub(super) type Read<T> = Result<T, (&'static str, String)>;
+pub(crate) type Read<T> = Result<T, (&'static str, String)>;
 
 /// The parameters of a query string, unescaped, in their order.
-pub(super) type Parameters = [(String, String)];
+pub(crate) type Parameters = [(String, String)];
 
 /// How many entries are asked for: more than [`MOST`] becomes that.
-pub(super) fn limit(text: &str) -> Read<u32> {
+pub(crate) fn limit(text: &str) -> Read<u32> {
     number(text, 1..=u64::MAX).map(|number| u32::try_from(number).unwrap_or(MOST).min(MOST))
 }
 
-pub(super) fn number(text: &str, range: std::ops::RangeInclusive<u64>) -> Read<u64> {
+pub(crate) fn number(text: &str, range: std::ops::RangeInclusive<u64>) -> Read<u64> {
     let message = || match *range.end() {
         u64::MAX => format!("must be a whole number of at least {}", range.start()),
         end => format!("must be a whole number from {} to {end}; beyond, use cursor", range.start()),
@@ -33,8 +34,16 @@ pub(super) fn number(text: &str, range: std::ops::RangeInclusive<u64>) -> Read<u
     if range.contains(&number) { Ok(number) } else { Err(("out_of_range", message())) }
 }
 
+/// An RFC 3339 time.
+pub(crate) fn time(text: &str) -> Read<Timestamp> {
+    // A + that was not escaped arrives as a space; no RFC 3339 time holds one there.
+    let text = text.replace(' ', "+");
+    let message = "must be an RFC 3339 time with an offset, such as 2026-01-31T15:04:05Z";
+    Timestamp::parse(&text).map_err(|_| ("malformed", message.to_owned()))
+}
+
 /// Names the next page, if there is one, in a header `Link` (RFC 8288): the same list, `cursor` behind this page.
-pub(super) fn link_next(response: &mut Response, uri: &Uri, parameters: &Parameters, cursor: Option<&str>) {
+pub(crate) fn link_next(response: &mut Response, uri: &Uri, parameters: &Parameters, cursor: Option<&str>) {
     let Some(cursor) = cursor else { return };
     let same =
         parameters.iter().filter(|(name, value)| !matches!(name.as_str(), "offset" | "cursor") && !value.is_empty());

@@ -7,6 +7,7 @@ mod carriers;
 mod changes;
 mod conditional;
 mod cut_off;
+mod dead_letters;
 mod described;
 mod durability;
 mod errors;

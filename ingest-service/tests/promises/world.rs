@@ -16,12 +16,14 @@ use serde_json::{Value, json};
 use shared::api_key_store::memory::MemoryApiKeys;
 use shared::applied::in_process::AppliedPositions;
 use shared::clock::Clock;
+use shared::dead_letters::DeadLetters;
 use shared::dedup_window::memory::MemoryWindow;
 use shared::event_log::memory::MemoryLog;
-use shared::event_log::{LogRecord, Position, Topic};
+use shared::event_log::{DEFAULT_TOPIC, LogRecord, Position, Topic};
 use shared::idempotency::memory::MemoryKeys;
 use shared::metrics::MetricRegistry;
 use shared::number_lease::memory::MemoryLeases;
+use shared::operator_log::memory::MemoryOperatorLog;
 use shared::settings::Environment;
 use shared::shipment::Timestamp;
 use shared::shipment_store::memory::MemoryStore;
@@ -95,6 +97,7 @@ pub(crate) struct World {
     pub(crate) users: Arc<MemoryUsers>,
     pub(crate) unmapped: Arc<MemoryUnmappedCodes>,
     pub(crate) keys: Arc<MemoryKeys>,
+    pub(crate) operators: Arc<MemoryOperatorLog>,
     pub(crate) api_keys: Arc<MemoryApiKeys>,
     pub(crate) registry: MetricRegistry,
     pub(crate) stop: CancellationToken,
@@ -132,6 +135,9 @@ impl World {
         let (users, keys) = (Arc::new(MemoryUsers::default()), Arc::new(MemoryKeys::default()));
         add_users(&users).await;
         let unmapped = Arc::new(MemoryUnmappedCodes::default());
+        let operators = Arc::new(MemoryOperatorLog::default());
+        let (reader, topic) = (Arc::new(log.clone()), DEFAULT_TOPIC);
+        let dead_letters = DeadLetters::new(reader.clone(), reader, operators.clone(), topic, clock);
         let mut ports = Ports {
             log: Arc::new(log.clone()),
             changes: Arc::new(log.clone()),
@@ -143,6 +149,7 @@ impl World {
             leases: Arc::new(MemoryLeases::new().expect("randomness")),
             keys: keys.clone(),
             unmapped: UnmappedTally::start(unmapped.clone()),
+            dead_letters,
         };
         replace(&mut ports);
         let (registry, stop, router) = edge(settings, ports.clone(), clock);
@@ -155,6 +162,7 @@ impl World {
             users,
             api_keys,
             keys,
+            operators,
             unmapped,
             registry,
             stop,
@@ -178,6 +186,7 @@ impl World {
             users: self.users.clone(),
             api_keys: self.api_keys.clone(),
             keys: self.keys.clone(),
+            operators: self.operators.clone(),
             unmapped: self.unmapped.clone(),
             registry,
             stop,

@@ -117,6 +117,20 @@ impl Lanes {
         }
     }
 
+    /// [`PartitionConsumer::revoked`] with a patience of the caller's own.
+    pub fn revoked_within(&self, partitions: &[i32], patience: Duration) {
+        let deadline = Instant::now() + patience;
+        for queue in &self.queues {
+            queue.forget(partitions);
+        }
+        for &partition in partitions {
+            if !self.of(partition).drained(partition, deadline) {
+                tracing::warn!(partition, "a revoked partition did not drain in time; its new owner repeats the batch");
+            }
+            self.metrics.forget_lag(partition);
+        }
+    }
+
     /// How long ago the subscriber was last heard of.
     #[must_use]
     pub fn silence(&self) -> Option<Duration> {
@@ -134,6 +148,10 @@ impl Lanes {
 
 impl PartitionConsumer for Lanes {
     fn assigned(&self, partitions: &[i32]) {
+        // A subscriber that lost a partition without a word offers its records again, from the committed offset on.
+        for queue in &self.queues {
+            queue.forget(partitions);
+        }
         for &partition in partitions {
             let mut inner = self.of(partition).inner();
             let known = inner.partitions.entry(partition).or_default();
@@ -167,16 +185,7 @@ impl PartitionConsumer for Lanes {
     }
 
     fn revoked(&self, partitions: &[i32]) {
-        let deadline = Instant::now() + DRAIN_DEADLINE;
-        for queue in &self.queues {
-            queue.forget(partitions);
-        }
-        for &partition in partitions {
-            if !self.of(partition).drained(partition, deadline) {
-                tracing::warn!(partition, "a revoked partition did not drain in time; its new owner repeats the batch");
-            }
-            self.metrics.forget_lag(partition);
-        }
+        self.revoked_within(partitions, DRAIN_DEADLINE);
     }
 
     fn lag(&self, partition: i32, records: i64) {
@@ -235,6 +244,12 @@ impl LaneQueue {
 
     fn forget(&self, partitions: &[i32]) {
         let mut inner = self.inner();
+        for partition in partitions {
+            // From now on nothing of it is taken; what is in flight still counts until the partition is given up.
+            if let Some(known) = inner.partitions.get_mut(partition) {
+                known.owned = false;
+            }
+        }
         inner.waiting.retain(|record| !partitions.contains(&record.position.partition));
         inner.bytes = inner.waiting.iter().map(LogRecord::size).sum();
         self.show_depth(&inner);
@@ -308,6 +323,14 @@ impl LaneQueue {
     /// The lane is still at it.
     pub(crate) fn beat(&self) {
         self.inner().beat = Some(Instant::now());
+    }
+
+    /// Whether any partition of `batch` is still ours.
+    pub(crate) fn owns_any_of(&self, batch: &Batch) -> bool {
+        let inner = self.inner();
+        batch.generations.iter().any(|(partition, generation)| {
+            inner.partitions.get(partition).is_some_and(|known| known.owned && known.generation == *generation)
+        })
     }
 
     /// Everything of `batch` is durable: its offsets may be committed.

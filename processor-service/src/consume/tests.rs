@@ -77,6 +77,17 @@ async fn a_batch_of_an_older_generation_marks_nothing() {
 }
 
 #[tokio::test]
+async fn a_partition_that_is_assigned_again_begins_anew() {
+    let lanes = lanes(1);
+    lanes.assigned(&[0]);
+    offer_all(&lanes, 0, 3..5);
+    lanes.assigned(&[0]); // it was lost without a word; another member died before it committed anything
+    offer_all(&lanes, 0, 0..5);
+    let offsets: Vec<_> = take(&lanes, 0).await.records.iter().map(|record| record.position.offset).collect();
+    assert_eq!(offsets, [0, 1, 2, 3, 4], "what was waiting is offered again, in order");
+}
+
+#[tokio::test]
 async fn a_full_queue_takes_nothing_until_a_batch_is_cut() {
     let lanes = lanes(1);
     lanes.assigned(&[0]);

@@ -3,7 +3,22 @@
 use shared::event_log::Topic;
 use shared::shipment::{Outcome, RejectReason, Status};
 
-use crate::world::{World, number, whole_life};
+use crate::world::{Running, World, created, number, reported, whole_life};
+
+/// Waits until the lane has met this failure so often: then it has counted it.
+async fn has_met(running: &Running, reason: &str, times: u32) {
+    let counter = format!("shipping_events_errors_total{{reason=\"{reason}\"}} ");
+    let counted = || {
+        let text = running.registry.text().expect("encodes");
+        text.lines().find_map(|line| line.strip_prefix(&counter)?.parse().ok()).unwrap_or(0)
+    };
+    let met = async {
+        while counted() < times {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(crate::world::PATIENCE, met).await.expect("the lane tries");
+}
 
 // contract: "`shipping_http_requests_total{method,url,code}`"
 #[tokio::test]
@@ -13,21 +28,7 @@ async fn a_store_that_is_away_delays_events_and_loses_none() {
     let running = world.start();
     let life = whole_life(number(1));
     let positions = world.append_events(&life).await;
-    // The lane has met the failure when it has counted it.
-    let failed = async {
-        loop {
-            if running
-                .registry
-                .text()
-                .expect("encodes")
-                .contains("shipping_events_errors_total{reason=\"store_unavailable\"}")
-            {
-                break;
-            }
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(crate::world::PATIENCE, failed).await.expect("the lane tries");
+    has_met(&running, "store_unavailable", 1).await;
     assert!(world.store.all_rows().is_empty());
     world.store.set_away(false);
     world.settled(&positions).await;
@@ -82,6 +83,67 @@ async fn what_the_store_refuses_is_dead_lettered_and_found_and_the_others_go_on(
     let letters = world.log.records(Topic::DeadLetters);
     assert_eq!(letters.len(), bad.len());
     assert!(letters.iter().all(|letter| letter.header("dlq.error.class") == Some("STORE_REFUSED")));
+}
+
+// contract: "it is not applied, never dropped silently"
+#[tokio::test]
+async fn a_conflict_whose_dead_letter_was_not_taken_is_dead_lettered_when_its_batch_comes_again() {
+    let world = World::new();
+    let conflict = [reported(number(1), "picked_up", 1), reported(number(1), "cancelled", 1)];
+    let events = [&[created(number(1))], &conflict[..], &[reported(number(1), "in_warehouse", 2)]].concat();
+    let positions = world.append_events(&events).await;
+    world.log.set_away(true);
+    let running = world.start();
+    has_met(&running, "log_unavailable", 1).await;
+    world.log.set_away(false);
+    world.settled(&positions).await;
+    running.stop().await;
+    assert_eq!(world.history(number(1)).await, ["created", "picked_up", "in_warehouse"]);
+    let letters = world.log.records(Topic::DeadLetters);
+    let classes: Vec<_> = letters.iter().filter_map(|letter| letter.header("dlq.error.class")).collect();
+    assert_eq!(classes, ["KEY_CONFLICT"]);
+}
+
+#[tokio::test]
+async fn a_dead_letter_is_written_once_however_often_its_batch_is_tried() {
+    let world = World::new();
+    world.store.set_states_away(true);
+    let mut poison = shared::shipment::record::encode(&reported(number(1), "picked_up", 1), None);
+    poison.value = None;
+    let records = vec![shared::shipment::record::encode(&created(number(1)), None), poison];
+    let positions = world.append(records).await;
+    let running = world.start();
+    has_met(&running, "store_unavailable", 3).await;
+    world.store.set_states_away(false);
+    world.settled(&positions).await;
+    running.stop().await;
+    assert_eq!(world.log.records(Topic::DeadLetters).len(), 1);
+    assert_eq!(world.history(number(1)).await, ["created"]);
+}
+
+// contract: "A conflict that is sent again"
+#[tokio::test]
+async fn what_the_store_refuses_comes_to_the_same_end_in_one_batch_and_in_several() {
+    let (first, other) = (reported(number(1), "picked_up", 1), reported(number(1), "cancelled", 1));
+    let events = [first.clone(), first.clone(), other.clone(), other.clone()];
+    let [together, apart] = [World::new(), World::new()];
+    for world in [&together, &apart] {
+        world.store.refuse(number(1));
+    }
+    together.apply(&events).await;
+    for event in &events {
+        apart.apply(std::slice::from_ref(event)).await;
+    }
+    assert_eq!(together.store.all_rows(), apart.store.all_rows());
+    let outcomes = (together.row(&first).await.outcome, together.row(&other).await.outcome);
+    assert_eq!(
+        outcomes,
+        (Outcome::DeadLettered, Outcome::Conflict),
+        "the conflict stands beside the first, not in its place"
+    );
+    for world in [&together, &apart] {
+        assert_eq!(world.log.records(Topic::DeadLetters).len(), 2, "the same event again is a duplicate");
+    }
 }
 
 #[tokio::test]

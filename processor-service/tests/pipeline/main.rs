@@ -2,9 +2,10 @@
 
 mod faults;
 mod field;
-mod interleavings;
 mod metrics;
 mod rebuilds;
+mod redriven;
+mod storm;
 mod world;
 
 use shared::event_log::{EventAppender, NewRecord, Topic};

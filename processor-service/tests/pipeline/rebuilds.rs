@@ -66,6 +66,7 @@ impl Rebuilt {
             log: Arc::new(self.world.log.clone()),
             window: self.world.window.clone(),
             announcer: applied.clone(),
+            operators: self.world.operators.clone(),
         };
         let processor = Processor::new(self.tools().config, ports, now, &MetricRegistry::default()).expect("registers");
         let follow = Follow {

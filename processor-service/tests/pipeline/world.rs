@@ -8,10 +8,12 @@ use processor_service::{Ports, Processor};
 use serde_json::{Value, json};
 use shared::applied::AppliedWatcher;
 use shared::applied::in_process::AppliedPositions;
+use shared::dead_letters::StormNotice;
 use shared::dedup_window::memory::MemoryWindow;
 use shared::event_log::memory::{MemoryLog, MemorySubscriber};
 use shared::event_log::{EventAppender, NewRecord, Position, SubscribeError, Topic};
 use shared::metrics::MetricRegistry;
+use shared::operator_log::memory::MemoryOperatorLog;
 use shared::settings::Environment;
 use shared::shipment::{
     Event, EventBody, Reporter, ShipmentCreated, StatusReported, Timestamp, TrackingNumber, UnknownFields, record,
@@ -37,6 +39,7 @@ pub(crate) struct World {
     pub(crate) store: Arc<MemoryStore>,
     pub(crate) window: Arc<MemoryWindow>,
     pub(crate) applied: Arc<AppliedPositions>,
+    pub(crate) operators: Arc<MemoryOperatorLog>,
 }
 
 /// A processor that runs.
@@ -44,6 +47,7 @@ pub(crate) struct Running {
     stop: CancellationToken,
     task: JoinHandle<Result<(), SubscribeError>>,
     pub(crate) registry: MetricRegistry,
+    pub(crate) storm: StormNotice,
 }
 
 impl Running {
@@ -62,6 +66,7 @@ impl World {
             store: Arc::default(),
             window: Arc::new(MemoryWindow::new(Duration::from_secs(3600))),
             applied: Arc::default(),
+            operators: Arc::default(),
         }
     }
 
@@ -76,16 +81,18 @@ impl World {
             log: Arc::new(self.log.clone()),
             window: self.window.clone(),
             announcer: self.applied.clone(),
+            operators: self.operators.clone(),
         };
         let (registry, stop) = (MetricRegistry::default(), CancellationToken::new());
         let config = Config::from_environment(&Environment::of(&[])).expect("defaults are valid");
         let processor = Processor::new(config, ports, now, &registry).expect("an empty registry");
+        let storm = processor.storm_notice();
         let subscriber = Box::new(MemorySubscriber(self.log.clone()));
         let task = {
             let stop = stop.clone();
             tokio::spawn(async move { processor.run(subscriber, stop).await })
         };
-        Running { stop, task, registry }
+        Running { stop, task, registry, storm }
     }
 
     pub(crate) async fn append(&self, records: Vec<NewRecord>) -> Vec<Position> {

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use tokio::runtime::Runtime;
 
 use super::{Bounds, ChangeFeed, FeedError, Piece, ReadLimit, Stretch, TAIL_CHUNK, Tail};
-use crate::event_log::{EventAppender, LogRecord, NewRecord, Position, Topic};
+use crate::event_log::{EventAppender, LogRecord, NewRecord, Position, Topic, TopicReader};
 use crate::shipment::TrackingNumber;
 
 /// Longest time that something which must happen may take on a busy machine.
@@ -29,6 +29,8 @@ pub struct FeedUnderTest {
     pub appender: Arc<dyn EventAppender>,
     /// Reads it.
     pub feed: Arc<dyn ChangeFeed>,
+    /// Reads it, and the other topics of the same log.
+    pub reader: Arc<dyn TopicReader>,
     /// Throws away what stands before a position, as the log does with records that are older than it keeps them.
     pub forget: Box<dyn Fn(Position) + Send + Sync>,
 }
@@ -48,6 +50,7 @@ const PROMISES: &[Promise] = &[
     ("who_follows_from_the_end_misses_nothing_that_comes_later", who_follows_from_the_end_misses_nothing),
     ("a_tail_that_nobody_reads_stands_still_and_loses_nothing", a_tail_that_nobody_reads_loses_nothing),
     ("a_dropped_call_loses_nothing", a_dropped_call_loses_nothing),
+    ("every_topic_is_read_for_itself", every_topic_is_read_for_itself),
 ];
 
 /// Runs the whole suite on topics that `new_feed` makes; it is called within a Tokio runtime.
@@ -101,14 +104,18 @@ impl Bench<'_> {
     /// Appends the records `range`; gives what then stands on each partition of them.
     fn append(&self, range: std::ops::Range<usize>) -> ByPartition {
         let mut partitions = ByPartition::new();
+        self.append_to(Topic::Changes, range, &mut partitions);
+        partitions
+    }
+
+    fn append_to(&self, topic: Topic, range: std::ops::Range<usize>, partitions: &mut ByPartition) {
         for chunk in range.collect::<Vec<_>>().chunks(500) {
-            let appended = self.topic.appender.append(Topic::Changes, chunk.iter().map(|&n| record(n)).collect());
+            let appended = self.topic.appender.append(topic, chunk.iter().map(|&n| record(n)).collect());
             let positions = self.wait(appended).all().expect("a reachable log accepts records");
             for (n, Position { partition, offset }) in chunk.iter().zip(positions) {
                 partitions.entry(partition).or_default().push((offset, n.to_string().into()));
             }
         }
-        partitions
     }
 
     fn bounds(&self) -> Vec<Bounds> {
@@ -346,4 +353,23 @@ fn a_dropped_call_loses_nothing(bench: &Bench) {
         records.extend(bench.wait(tail.next()).expect("it goes on"));
     }
     assert_eq!(by_partition(&records), appended);
+}
+
+fn every_topic_is_read_for_itself(bench: &Bench) {
+    let reader = &bench.topic.reader;
+    for (topic, range) in Topic::ALL.into_iter().zip([0..90, 200..310, 400..530]) {
+        let mut appended = ByPartition::new();
+        bench.append_to(topic, range, &mut appended);
+        let bounds = bench.wait(reader.bounds_of(topic)).expect("a reachable topic knows its bounds");
+        let stretch = |(partition, Bounds { oldest, end })| Stretch { partition, from: oldest, until: end };
+        let all: Vec<Stretch> = (0..).zip(bounds).map(stretch).collect();
+        let piece = bench.wait(reader.read_topic(topic, &all, ALL)).expect("a reachable topic can be read");
+        assert_eq!(by_partition(&piece.records), appended, "{topic:?}");
+        assert!(all.iter().zip(&piece.next).all(|(all, next)| next.offset == all.until), "{topic:?}");
+        let few = bench.wait(reader.read_topic(topic, &all, ReadLimit { records: 7, ..ALL })).expect("can be read");
+        assert_eq!(few.records.len(), 7, "{topic:?}");
+        let beyond = Stretch { from: all[0].until + 10, until: all[0].until + 20, ..all[0] };
+        let read = bench.wait(reader.read_topic(topic, &[beyond], ALL));
+        assert_eq!(read.expect_err("it is not reached"), FeedError::OutOfRange, "{topic:?}");
+    }
 }

@@ -6,7 +6,7 @@ use tokio::sync::watch;
 use super::{Bounds, ChangeFeed, FeedError, Piece, ReadLimit, Stretch, TAIL_CHUNK, Tail};
 use crate::event_log::memory::MemoryLog;
 use crate::event_log::murmur2::partition_of;
-use crate::event_log::{EventAppender, LogRecord, Position, Topic};
+use crate::event_log::{EventAppender, LogRecord, Position, Topic, TopicReader};
 use crate::shipment::TrackingNumber;
 
 #[async_trait]
@@ -16,32 +16,11 @@ impl ChangeFeed for MemoryLog {
     }
 
     async fn bounds(&self) -> Result<Vec<Bounds>, FeedError> {
-        self.check().await.map_err(|error| FeedError::Unavailable(error.to_string()))?;
-        Ok((0..self.partitions()).map(|partition| self.held(partition)).collect())
+        self.bounds_of(Topic::Changes).await
     }
 
     async fn read(&self, stretches: &[Stretch], limit: ReadLimit) -> Result<Piece, FeedError> {
-        self.check().await.map_err(|error| FeedError::Unavailable(error.to_string()))?;
-        let (mut piece, mut bytes) = (Piece::default(), 0);
-        for &Stretch { partition, from, until } in stretches {
-            let mut next = from.max(until);
-            if from < until {
-                let room = limit.records.saturating_sub(piece.records.len()).saturating_add(1);
-                for record in self.changes_from(Position { partition, offset: from }, room)? {
-                    if record.position.offset >= until {
-                        break;
-                    }
-                    if piece.records.len() >= limit.records || bytes >= limit.bytes {
-                        next = record.position.offset;
-                        break;
-                    }
-                    bytes += record.size();
-                    piece.records.push(record);
-                }
-            }
-            piece.next.push(Position { partition, offset: next });
-        }
-        Ok(piece)
+        self.read_topic(Topic::Changes, stretches, limit).await
     }
 
     async fn later_before(&self, positions: &[Position], time: i64) -> Result<bool, FeedError> {
@@ -58,18 +37,50 @@ impl ChangeFeed for MemoryLog {
     }
 }
 
+#[async_trait]
+impl TopicReader for MemoryLog {
+    async fn bounds_of(&self, topic: Topic) -> Result<Vec<Bounds>, FeedError> {
+        self.check().await.map_err(|error| FeedError::Unavailable(error.to_string()))?;
+        Ok((0..self.partitions()).map(|partition| self.held(topic, partition)).collect())
+    }
+
+    async fn read_topic(&self, topic: Topic, stretches: &[Stretch], limit: ReadLimit) -> Result<Piece, FeedError> {
+        self.check().await.map_err(|error| FeedError::Unavailable(error.to_string()))?;
+        let (mut piece, mut bytes) = (Piece::default(), 0);
+        for &Stretch { partition, from, until } in stretches {
+            let mut next = from.max(until);
+            if from < until {
+                let room = limit.records.saturating_sub(piece.records.len()).saturating_add(1);
+                for record in self.held_from(topic, Position { partition, offset: from }, room)? {
+                    if record.position.offset >= until {
+                        break;
+                    }
+                    if piece.records.len() >= limit.records || bytes >= limit.bytes {
+                        next = record.position.offset;
+                        break;
+                    }
+                    bytes += record.size();
+                    piece.records.push(record);
+                }
+            }
+            piece.next.push(Position { partition, offset: next });
+        }
+        Ok(piece)
+    }
+}
+
 impl MemoryLog {
-    fn held(&self, partition: i32) -> Bounds {
-        let (oldest, end) = self.held_offsets(Topic::Changes, partition);
+    fn held(&self, topic: Topic, partition: i32) -> Bounds {
+        let (oldest, end) = self.held_offsets(topic, partition);
         Bounds { oldest, end }
     }
 
-    fn changes_from(&self, from: Position, most: usize) -> Result<Vec<LogRecord>, FeedError> {
-        let Bounds { oldest, end } = self.held(from.partition);
+    fn held_from(&self, topic: Topic, from: Position, most: usize) -> Result<Vec<LogRecord>, FeedError> {
+        let Bounds { oldest, end } = self.held(topic, from.partition);
         if !(oldest..=end).contains(&from.offset) {
             return Err(FeedError::OutOfRange);
         }
-        Ok(self.records_from(Topic::Changes, from, most))
+        Ok(self.records_from(topic, from, most))
     }
 }
 
@@ -87,7 +98,7 @@ impl Tail for MemoryTail {
             let mut records = Vec::new();
             for next in &mut self.next {
                 let room = TAIL_CHUNK - records.len();
-                records.extend(self.log.changes_from(*next, room)?);
+                records.extend(self.log.held_from(Topic::Changes, *next, room)?);
                 if let Some(last) = records.last().filter(|last| last.position.partition == next.partition) {
                     next.offset = last.position.offset + 1;
                 }
@@ -116,7 +127,8 @@ mod tests {
             FeedUnderTest {
                 partitions: 5,
                 appender: Arc::new(log.clone()),
-                feed: Arc::new(log),
+                feed: Arc::new(log.clone()),
+                reader: Arc::new(log),
                 forget: Box::new(move |oldest| forgetful.forget(Topic::Changes, oldest)),
             }
         });

@@ -43,61 +43,14 @@ use crate::shipment::TrackingNumber;
 
 pub use change::{Change, Unreadable};
 
+pub use crate::event_log::{Bounds, Piece, ReadFault as FeedError, ReadLimit, Stretch};
+
 /// Longest time that a read may take: shorter than what callers of an answer wait, long enough for a fail-over of a leader.
 pub const READ_DEADLINE: Duration = Duration::from_secs(5);
 /// Longest time that the question for the bounds may take.
 pub const BOUNDS_DEADLINE: Duration = Duration::from_secs(4);
 /// Most records that a tail gives at once: what came meanwhile, when much comes.
 pub const TAIL_CHUNK: usize = 500;
-
-/// Why changes cannot be read.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum FeedError {
-    /// The topic cannot be reached, or did not answer in time. Try again later.
-    #[error("the changes cannot be read: {0}")]
-    Unavailable(String),
-    /// A position is not held any more, or not reached yet. The bounds say which.
-    #[error("a position is outside of what the topic holds")]
-    OutOfRange,
-}
-
-/// What a partition holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Bounds {
-    /// The first offset that is still there; `end` when nothing is.
-    pub oldest: i64,
-    /// One past the last record.
-    pub end: i64,
-}
-
-/// A part of a partition: from one offset on until another one, which is not part of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stretch {
-    /// The partition.
-    pub partition: i32,
-    /// Its first offset.
-    pub from: i64,
-    /// One past its last offset.
-    pub until: i64,
-}
-
-/// How much to read at once.
-#[derive(Clone, Copy, Debug)]
-pub struct ReadLimit {
-    /// So many records at most.
-    pub records: usize,
-    /// After so many bytes no further record is taken.
-    pub bytes: usize,
-}
-
-/// What a read gave.
-#[derive(Debug, Default)]
-pub struct Piece {
-    /// The records, in order within each partition.
-    pub records: Vec<LogRecord>,
-    /// Where to go on, for each stretch in the order in which they were asked for: its `until` when it was read to its end.
-    pub next: Vec<Position>,
-}
 
 /// Reads the changes. See the module for what it promises.
 #[async_trait]

@@ -10,7 +10,7 @@ use super::{
     BOUNDS_DEADLINE, Bounds, ChangeFeed, FeedError, Piece, READ_DEADLINE, ReadLimit, Stretch, TAIL_CHUNK, Tail,
 };
 use crate::event_log::sqlite::{self, PARTITION, SqliteLog};
-use crate::event_log::{LogRecord, Position, Topic};
+use crate::event_log::{LogRecord, Position, Topic, TopicReader};
 use crate::shipment::TrackingNumber;
 use crate::sqlite::{DatabaseError, Reader};
 
@@ -36,17 +36,11 @@ impl ChangeFeed for SqliteLog {
     }
 
     async fn bounds(&self) -> Result<Vec<Bounds>, FeedError> {
-        let read = |connection: &Connection| {
-            let (oldest, end) = sqlite::bounds(connection, Topic::Changes)?;
-            Ok(vec![Bounds { oldest, end }])
-        };
-        within(BOUNDS_DEADLINE, self.database().read(Reader::Query, read)).await
+        self.bounds_of(Topic::Changes).await
     }
 
     async fn read(&self, stretches: &[Stretch], limit: ReadLimit) -> Result<Piece, FeedError> {
-        let stretches = stretches.to_vec();
-        let read = move |connection: &Connection| read_stretches(connection, &stretches, limit);
-        within(READ_DEADLINE, self.database().read(Reader::Query, read)).await
+        self.read_topic(Topic::Changes, stretches, limit).await
     }
 
     async fn later_before(&self, positions: &[Position], time: i64) -> Result<bool, FeedError> {
@@ -72,18 +66,40 @@ impl ChangeFeed for SqliteLog {
     }
 }
 
+#[async_trait]
+impl TopicReader for SqliteLog {
+    async fn bounds_of(&self, topic: Topic) -> Result<Vec<Bounds>, FeedError> {
+        let read = move |connection: &Connection| {
+            let (oldest, end) = sqlite::bounds(connection, topic)?;
+            Ok(vec![Bounds { oldest, end }])
+        };
+        within(BOUNDS_DEADLINE, self.database().read(Reader::Query, read)).await
+    }
+
+    async fn read_topic(&self, topic: Topic, stretches: &[Stretch], limit: ReadLimit) -> Result<Piece, FeedError> {
+        let stretches = stretches.to_vec();
+        let read = move |connection: &Connection| read_stretches(connection, topic, &stretches, limit);
+        within(READ_DEADLINE, self.database().read(Reader::Query, read)).await
+    }
+}
+
 async fn within<T>(deadline: Duration, work: impl Future<Output = Result<T, FeedError>>) -> Result<T, FeedError> {
     let late = |_| Err(DatabaseError::TimedOut(deadline).into());
     tokio::time::timeout(deadline, work).await.unwrap_or_else(late)
 }
 
-fn read_stretches(connection: &Connection, stretches: &[Stretch], limit: ReadLimit) -> Result<Piece, FeedError> {
+fn read_stretches(
+    connection: &Connection,
+    topic: Topic,
+    stretches: &[Stretch],
+    limit: ReadLimit,
+) -> Result<Piece, FeedError> {
     let mut piece = Piece::default();
     for &Stretch { partition, from, until } in stretches {
         let mut next = from;
         if from < until && partition == PARTITION {
             let most = until.saturating_sub(from).min(i64::try_from(limit.records).unwrap_or(i64::MAX));
-            let mut records = read_from(connection, from, most, limit.bytes)?;
+            let mut records = read_from(connection, topic, from, most, limit.bytes)?;
             records.retain(|record| record.position.offset < until);
             // Offsets have no gaps here: what is not there is behind the end, or beyond the limit.
             next = records.last().map_or(from, |last| last.position.offset + 1);
@@ -95,12 +111,18 @@ fn read_stretches(connection: &Connection, stretches: &[Stretch], limit: ReadLim
 }
 
 /// At most so many records from `from` on, which must be within what the topic holds.
-fn read_from(connection: &Connection, from: i64, records: i64, bytes: usize) -> Result<Vec<LogRecord>, FeedError> {
-    let (oldest, end) = sqlite::bounds(connection, Topic::Changes)?;
+fn read_from(
+    connection: &Connection,
+    topic: Topic,
+    from: i64,
+    records: i64,
+    bytes: usize,
+) -> Result<Vec<LogRecord>, FeedError> {
+    let (oldest, end) = sqlite::bounds(connection, topic)?;
     if !(oldest..=end).contains(&from) {
         return Err(FeedError::OutOfRange);
     }
-    Ok(sqlite::records(connection, Topic::Changes, from, sqlite::ReadLimit { records, bytes })?)
+    Ok(sqlite::records(connection, topic, from, sqlite::ReadLimit { records, bytes })?)
 }
 
 struct SqliteTail {
@@ -124,7 +146,7 @@ impl Tail for SqliteTail {
         let ended = |_| DatabaseError::Closed;
         self.end.wait_for(|end| *end > next).await.map_err(ended)?;
         let most = i64::try_from(TAIL_CHUNK).unwrap_or(i64::MAX);
-        let read = move |connection: &Connection| read_from(connection, next, most, TAIL_BYTES);
+        let read = move |connection: &Connection| read_from(connection, Topic::Changes, next, most, TAIL_BYTES);
         let records = self.log.database().read(Reader::Query, read).await?;
         // There is one, since the end lies behind it.
         self.next = records.last().map_or(next, |last| last.position.offset + 1);
@@ -163,7 +185,8 @@ mod tests {
             FeedUnderTest {
                 partitions: 1,
                 appender: Arc::new(log.clone()),
-                feed: Arc::new(log),
+                feed: Arc::new(log.clone()),
+                reader: Arc::new(log),
                 forget: Box::new(move |oldest| {
                     assert!(directory.path().exists(), "the file lives as long as the log");
                     forget(&forgetful, oldest);

@@ -26,6 +26,7 @@
 //!
 //! Positions have gaps; compare them, never count with them.
 
+mod reading;
 mod record;
 
 #[cfg(any(test, feature = "conformance"))]
@@ -43,6 +44,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
+pub use reading::{Bounds, Piece, ReadFault, ReadLimit, Stretch, TopicReader};
 pub use record::{Header, LogRecord, NewRecord, Position, Topic};
 
 /// What the topic of events is called when nothing else is said (contract section 5).

@@ -12,7 +12,7 @@ use super::{
     Documents, EventRow, Found, KnownKey, ListBounds, ListFilter, Page, PageStart, RowPosition, ShipmentReader,
     ShipmentScan, ShipmentWriter, StateWrite, StoreError, StoredShipment, Total,
 };
-use crate::shipment::{RowId, Shipment, Terms, TrackingNumber};
+use crate::shipment::{Outcome, RowId, Shipment, Terms, TrackingNumber};
 
 /// Shipments and rows.
 #[derive(Debug, Default)]
@@ -20,6 +20,7 @@ pub struct MemoryStore {
     bounds: ListBounds,
     inner: Mutex<Inner>,
     away: AtomicBool,
+    states_away: AtomicBool,
     fail_after_write: AtomicU32,
 }
 
@@ -48,14 +49,24 @@ impl MemoryStore {
         self.away.store(away, Ordering::SeqCst);
     }
 
+    /// Makes the writing of states fail, or succeed again.
+    pub fn set_states_away(&self, away: bool) {
+        self.states_away.store(away, Ordering::SeqCst);
+    }
+
     /// Makes the next `times` writes report a time-out although they happened.
     pub fn fail_after_write(&self, times: u32) {
         self.fail_after_write.store(times, Ordering::SeqCst);
     }
 
-    /// Refuses every row about `number` from now on, except those that replace one.
+    /// Refuses every row about `number` from now on, except those that say that it was refused.
     pub fn refuse(&self, number: TrackingNumber) {
         self.inner().refused.insert(number);
+    }
+
+    /// Refuses nothing any more.
+    pub fn refuse_nothing(&self) {
+        self.inner().refused.clear();
     }
 
     /// All rows by id.
@@ -162,14 +173,25 @@ impl ShipmentWriter for MemoryStore {
 
     async fn replace_events(&self, rows: &[EventRow]) -> Result<(), StoreError> {
         let mut inner = self.reach()?;
-        for row in rows {
-            inner.rows.insert(row.row_id(), row.clone());
+        let mut refused = Vec::new();
+        for (index, row) in rows.iter().enumerate() {
+            if row.outcome != Outcome::DeadLettered && inner.refused.contains(&row.event_id.tracking_number) {
+                refused.push((index, "told to refuse".to_owned()));
+                continue;
+            }
+            let later = |there: &EventRow| there.position.log > row.position.log;
+            if !inner.rows.get(&row.row_id()).is_some_and(later) {
+                inner.rows.insert(row.row_id(), row.clone());
+            }
         }
         drop(inner);
-        self.written()
+        if refused.is_empty() { self.written() } else { Err(StoreError::Refused(refused)) }
     }
 
     async fn write_states(&self, writes: &[StateWrite]) -> Result<(), StoreError> {
+        if self.states_away.load(Ordering::SeqCst) {
+            return Err(StoreError::unavailable("told to take no states"));
+        }
         let mut inner = self.reach()?;
         for write in writes {
             match (inner.shipments.get_mut(&write.tracking_number), &write.created) {

@@ -7,7 +7,8 @@
 //!   [`LogPosition`](crate::shipment::LogPosition); an equal or older one changes nothing and is no error. So a zombie owner can do no harm, and a
 //!   batch may be written twice. What never changes is written with the creation only.
 //! - **Rows are written once.** [`ShipmentWriter::insert_events`] leaves a row that is already there as it is and reports no error: it is
-//!   our own earlier attempt. Only [`ShipmentWriter::replace_events`] overwrites, for records that the store refused.
+//!   our own earlier attempt. Only [`ShipmentWriter::replace_events`] overwrites, for records that the store
+//!   refused; it leaves a row of a later position as it is, so that a zombie owner takes back nothing.
 //! - **No partial silence.** A write that was done in part returns an error. Writing the whole batch again is safe.
 //! - **Reads see what was acknowledged** (read concern majority): never a write that may be rolled back.
 //!
@@ -102,7 +103,7 @@ pub trait ShipmentWriter: Send + Sync {
     /// See the module.
     async fn insert_events(&self, rows: &[EventRow]) -> Result<(), StoreError>;
 
-    /// Writes rows over what is there.
+    /// Writes rows over what is there, unless that is of a later position.
     ///
     /// # Errors
     /// See the module.

@@ -16,6 +16,7 @@ const STEPS: &[&str] = &[
     include_str!("schema_idempotency_keys.sql"),
     include_str!("schema_lists_by_service.sql"),
     include_str!("schema_accounts.sql"),
+    include_str!("schema_operator_log.sql"),
     include_str!("schema_projection.sql"),
 ];
 

@@ -115,8 +115,11 @@ fn level(source: &Source, below: &Below<'_>, sources: &[Source]) -> Option<&'sta
         (CONTRACT_TESTS, "acceptance"),
         ("deploy/acceptance/tests/faults/", "faults, pair"),
         ("deploy/embedded/tests/restarts/", "faults, embedded"),
+        ("deploy/chaos/tests/short/pair.rs", "faults, pair"),
+        ("deploy/chaos/tests/short/embedded.rs", "faults, embedded"),
         ("ingest-service/tests/promises/", "promises"),
         ("processor-service/tests/pipeline/", "pipeline"),
+        ("deploy/sim/", "simulation"),
         ("deploy/play/", "play"),
     ];
     let level = levels.iter().find(|(folder, _)| path.starts_with(folder)).map(|(_, level)| *level);

@@ -17,9 +17,10 @@ claims a statement by quoting it in a line right above it, `// contract: \"words
 no test holds, or none wholly, stands with its reason in [contract-exceptions.txt](contract-exceptions.txt).
 
 What a test stands on: *unit*: a function; *conformance*: each adapter of a port, the memory ones included; *adapter*: one of
-them; *promises*: the HTTP edge on the memory adapters; *pipeline*: the processor on them; *acceptance, both*: the real programs
-over HTTP, embedded and as a pair on real servers; *acceptance, pair*: the pair alone; *faults*: the same, while something
-breaks; *play*: real parcel histories, against a second model.
+them; *promises*: the HTTP edge on the memory adapters; *pipeline*: the processor on them; *simulation*: its lane under seeded
+faults, against a model; *acceptance, both*: the real programs over HTTP, embedded and as a pair on real servers;
+*acceptance, pair*: the pair alone; *faults*: the same, while something breaks; *play*: real parcel histories, against a
+second model.
 ";
 
 impl Coverage {

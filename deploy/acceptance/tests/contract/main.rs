@@ -6,6 +6,7 @@ mod batch;
 mod carriers;
 mod conditional;
 mod create_admin;
+mod dead_letters;
 mod description;
 mod events;
 mod field;
@@ -191,6 +192,11 @@ promises! {
             a_caller_who_is_cut_off_again_and_again_misses_nothing,
             a_client_hears_of_its_own_shipments_and_no_others,
             a_place_that_is_none_is_refused_or_told,
+        }
+        dead_letters {
+            an_operator_finds_a_dead_letter_and_sees_what_stood_around_it,
+            a_redriven_letter_stands_in_the_log_again_and_its_outcome_stays_one,
+            dead_letters_are_for_admins_and_a_bad_redrive_is_refused,
         }
         order {
             whatever_is_sent_at_once_the_history_is_the_fold_of_the_log,

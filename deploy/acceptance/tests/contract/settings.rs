@@ -85,6 +85,8 @@ async fn the_services_name_the_variable_that_is_wrong() {
         }
     }
     refuses(&binary::processor_service(), directory.path(), "LANES", &[("LANES", "0")]).await;
+    let wrong = &[("DLQ_STORM_PERCENT", "100")];
+    refuses(&binary::processor_service(), directory.path(), "DLQ_STORM_PERCENT", wrong).await;
     refuses(&binary::processor_service(), directory.path(), "TOPIC_EPOCH", &[("TOPIC_EPOCH", "zero")]).await;
 }
 

@@ -33,6 +33,7 @@ const PROCESSOR: &[Name] = &[
     ("shipping_circuit_state", &["dependency"]),
     ("shipping_consumer_lag", &["partition"]),
     ("shipping_dead_letters_total", &["reason"]),
+    ("shipping_dlq_storm_open", &[]),
     ("shipping_event_end_to_end_seconds_bucket", &["le"]),
     ("shipping_event_processing_duration_seconds_bucket", &["le", "status"]),
     ("shipping_events_dedup_total", &["result"]),

@@ -7,6 +7,7 @@ mod crash;
 mod handover;
 mod outages;
 mod rebuilds;
+mod storm;
 mod streams;
 
 use acceptance::client::Client;

@@ -22,7 +22,7 @@ use super::{BOUNDS_DEADLINE, Bounds, ChangeFeed, FeedError, Piece, ReadLimit, St
 use crate::event_log::kafka::questions::Questions;
 use crate::event_log::kafka::{KafkaSettings, Logged, describe};
 use crate::event_log::murmur2::partition_of;
-use crate::event_log::{Position, Topic};
+use crate::event_log::{Position, Topic, TopicReader};
 use crate::shipment::TrackingNumber;
 
 /// Consumers that are kept for the next read. One costs a few threads and a connection to each broker.
@@ -36,7 +36,8 @@ const PARTITION_BYTES: u32 = 256 << 10;
 
 type FeedConsumer = BaseConsumer<Logged>;
 
-/// Reads the topic of changes of one cluster. Clones share everything. It connects when it is first used.
+/// Reads the topic of changes of one cluster, and any other topic of it from any position on. Clones share everything. It connects when
+/// it is first used.
 #[derive(Clone)]
 pub struct KafkaChangeFeed {
     shared: Arc<Shared>,
@@ -44,17 +45,15 @@ pub struct KafkaChangeFeed {
 
 struct Shared {
     settings: KafkaSettings,
-    topic: String,
     idle: Mutex<Vec<FeedConsumer>>,
-    bounds: Arc<Questions<(), Vec<Bounds>>>,
+    bounds: Arc<Questions<Topic, Vec<Bounds>>>,
 }
 
 impl KafkaChangeFeed {
     /// The feed of the topic that `settings` name.
     #[must_use]
     pub fn new(settings: KafkaSettings) -> Self {
-        let topic = settings.name(Topic::Changes);
-        Self { shared: Arc::new(Shared { settings, topic, idle: Mutex::default(), bounds: Arc::default() }) }
+        Self { shared: Arc::new(Shared { settings, idle: Mutex::default(), bounds: Arc::default() }) }
     }
 }
 
@@ -90,11 +89,15 @@ impl Shared {
         config.create_with_context(Logged)
     }
 
-    /// The partitions of the topic at these offsets.
-    fn at(&self, places: impl IntoIterator<Item = (i32, Offset)>) -> Result<TopicPartitionList, KafkaError> {
-        let mut list = TopicPartitionList::new();
+    /// The partitions of `topic` at these offsets.
+    fn at(
+        &self,
+        topic: Topic,
+        places: impl IntoIterator<Item = (i32, Offset)>,
+    ) -> Result<TopicPartitionList, KafkaError> {
+        let (name, mut list) = (self.settings.name(topic), TopicPartitionList::new());
         for (partition, offset) in places {
-            list.add_partition_offset(&self.topic, partition, offset)?;
+            list.add_partition_offset(&name, partition, offset)?;
         }
         Ok(list)
     }
@@ -116,13 +119,13 @@ impl Shared {
 
     /// Asks the brokers for the first record of each partition that bears a later time, and whether it stands before its position. Blocks.
     fn ask_later_before(&self, positions: &[Position], time: i64) -> Result<bool, FeedError> {
-        let first_later = Offset::Offset(time.saturating_add(1));
-        let places = self.at(positions.iter().map(|position| (position.partition, first_later)));
+        let (name, first_later) = (self.settings.name(Topic::Changes), Offset::Offset(time.saturating_add(1)));
+        let places = self.at(Topic::Changes, positions.iter().map(|position| (position.partition, first_later)));
         let places = places.map_err(|error| unavailable(&error))?;
         self.with_consumer(|consumer| {
             let answered = consumer.offsets_for_times(places, BOUNDS_DEADLINE).map_err(|error| unavailable(&error))?;
             for position in positions {
-                let found = answered.find_partition(&self.topic, position.partition);
+                let found = answered.find_partition(&name, position.partition);
                 let unknown = || FeedError::Unavailable(format!("partition {} is not known", position.partition));
                 let found = found.ok_or_else(unknown)?;
                 found.error().map_err(|error| unavailable(&error))?;
@@ -136,12 +139,13 @@ impl Shared {
     }
 
     /// Asks the brokers what each partition holds: one question to each of them for all oldest offsets, and one for all ends.
-    fn ask_bounds(&self) -> Result<Vec<Bounds>, String> {
+    fn ask_bounds(&self, topic: Topic) -> Result<Vec<Bounds>, String> {
+        let name = self.settings.name(topic);
         let ask = |consumer: &FeedConsumer, offset: Offset| -> Result<Vec<i64>, KafkaError> {
-            let all = self.at((0..self.settings.partitions).map(|partition| (partition, offset)))?;
+            let all = self.at(topic, (0..self.settings.partitions).map(|partition| (partition, offset)))?;
             // The protocol knows one question, for the offset at a time, and two times that mean the beginning and the end.
             let answered = consumer.offsets_for_times(all, BOUNDS_DEADLINE / 2)?;
-            let offset = |partition| match answered.find_partition(&self.topic, partition) {
+            let offset = |partition| match answered.find_partition(&name, partition) {
                 Some(element) => element.error().map(|()| element.offset().to_raw().unwrap_or(-1)),
                 None => Err(KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownPartition)),
             };
@@ -171,16 +175,11 @@ impl ChangeFeed for KafkaChangeFeed {
     }
 
     async fn bounds(&self) -> Result<Vec<Bounds>, FeedError> {
-        let shared = Arc::clone(&self.shared);
-        self.shared.bounds.ask((), move || shared.ask_bounds()).await.map_err(FeedError::Unavailable)
+        self.bounds_of(Topic::Changes).await
     }
 
     async fn read(&self, stretches: &[Stretch], limit: ReadLimit) -> Result<Piece, FeedError> {
-        let (shared, stretches) = (Arc::clone(&self.shared), stretches.to_vec());
-        let read = tokio::task::spawn_blocking(move || {
-            shared.with_consumer(|consumer| read::read(&shared, consumer, &stretches, limit))
-        });
-        read.await.unwrap_or_else(|error| Err(FeedError::Unavailable(error.to_string())))
+        self.read_topic(Topic::Changes, stretches, limit).await
     }
 
     async fn later_before(&self, positions: &[Position], time: i64) -> Result<bool, FeedError> {
@@ -194,5 +193,21 @@ impl ChangeFeed for KafkaChangeFeed {
         let followed = tokio::task::spawn_blocking(move || tail::follow(&shared, &from));
         let tail = followed.await.unwrap_or_else(|error| Err(FeedError::Unavailable(error.to_string())))?;
         Ok(Box::new(tail))
+    }
+}
+
+#[async_trait]
+impl TopicReader for KafkaChangeFeed {
+    async fn bounds_of(&self, topic: Topic) -> Result<Vec<Bounds>, FeedError> {
+        let shared = Arc::clone(&self.shared);
+        self.shared.bounds.ask(topic, move || shared.ask_bounds(topic)).await.map_err(FeedError::Unavailable)
+    }
+
+    async fn read_topic(&self, topic: Topic, stretches: &[Stretch], limit: ReadLimit) -> Result<Piece, FeedError> {
+        let (shared, stretches) = (Arc::clone(&self.shared), stretches.to_vec());
+        let read = tokio::task::spawn_blocking(move || {
+            shared.with_consumer(|consumer| read::read(&shared, consumer, topic, &stretches, limit))
+        });
+        read.await.unwrap_or_else(|error| Err(FeedError::Unavailable(error.to_string())))
     }
 }

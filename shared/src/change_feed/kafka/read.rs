@@ -10,7 +10,7 @@ use rdkafka::topic_partition_list::Offset;
 use super::{FeedConsumer, Shared, meaning, unavailable};
 use crate::change_feed::{FeedError, Piece, READ_DEADLINE, ReadLimit, Stretch};
 use crate::event_log::kafka::{describe, record};
-use crate::event_log::{LogRecord, Position};
+use crate::event_log::{LogRecord, Position, Topic};
 
 /// How long a broker keeps the question for records that are not there.
 pub(super) const LONGEST_WAIT: Duration = Duration::from_millis(50);
@@ -30,6 +30,7 @@ struct Open {
 pub(super) fn read(
     shared: &Shared,
     consumer: &FeedConsumer,
+    topic: Topic,
     stretches: &[Stretch],
     limit: ReadLimit,
 ) -> Result<Piece, FeedError> {
@@ -47,7 +48,7 @@ pub(super) fn read(
     if open.is_empty() {
         return Ok(piece);
     }
-    let places = shared.at(filled().map(|(_, stretch)| (stretch.partition, Offset::Offset(stretch.from))));
+    let places = shared.at(topic, filled().map(|(_, stretch)| (stretch.partition, Offset::Offset(stretch.from))));
     let assigned = places.and_then(|places| consumer.assign(&places));
     assigned.map_err(|error| unavailable(&error))?;
     collect(consumer, limit, &mut open, &mut piece)?;

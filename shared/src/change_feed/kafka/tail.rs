@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use super::{FeedConsumer, Shared, meaning, unavailable};
 use crate::change_feed::{FeedError, TAIL_CHUNK, Tail};
 use crate::event_log::kafka::{describe, record};
-use crate::event_log::{LogRecord, Position};
+use crate::event_log::{LogRecord, Position, Topic};
 
 /// How long a broker keeps the question for records that are not there yet: it answers as soon as one is.
 const LONGEST_WAIT: Duration = Duration::from_millis(500);
@@ -35,7 +35,7 @@ pub(super) fn follow(shared: &Shared, from: &[Position]) -> Result<KafkaTail, Fe
     let open = || {
         let consumer = shared.open(LONGEST_WAIT)?;
         let places = from.iter().map(|position| (position.partition, Offset::Offset(position.offset)));
-        consumer.assign(&shared.at(places)?)?;
+        consumer.assign(&shared.at(Topic::Changes, places)?)?;
         Ok(consumer)
     };
     let consumer = open().map_err(|error: KafkaError| unavailable(&error))?;

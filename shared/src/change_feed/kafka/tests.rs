@@ -34,10 +34,12 @@ fn it_keeps_every_promise_of_a_feed() {
     every_promise_is_kept(&|| {
         let topic = Arc::new(TestTopic::make(4));
         let settings = topic.settings.clone();
+        let feed = KafkaChangeFeed::new(settings.clone());
         FeedUnderTest {
             partitions: 4,
-            appender: Arc::new(KafkaAppender::new(settings.clone()).expect("settings")),
-            feed: Arc::new(KafkaChangeFeed::new(settings)),
+            appender: Arc::new(KafkaAppender::new(settings).expect("settings")),
+            feed: Arc::new(feed.clone()),
+            reader: Arc::new(feed),
             forget: Box::new(move |oldest| forget(&topic, oldest)),
         }
     });

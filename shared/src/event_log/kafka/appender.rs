@@ -58,10 +58,10 @@ impl KafkaAppender {
         if self.shared.outage.is_away(Instant::now()) { CircuitState::Open } else { self.shared.breaker.state() }
     }
 
-    /// The producer, a new one when the last one could not go on.
+    /// The producer, a new one when the last one could not go on, or hangs.
     async fn producer(&self) -> Result<Arc<EventProducer>, AppendError> {
         let current = self.shared.producer();
-        if !current.context().is_fatal() {
+        if !current.context().is_fatal() && !self.shared.outage.gives_producer_up(Instant::now()) {
             return Ok(current);
         }
         let shared = Arc::clone(&self.shared);

@@ -9,6 +9,11 @@ const SILENCE: Duration = Duration::from_secs(2);
 /// While they are away, so often one append may try.
 const PROBE_INTERVAL: Duration = Duration::from_millis(250);
 
+/// A producer to whom nothing was acknowledged for this long is given up for a new one. When the brokers are away, that costs a client; but
+/// librdkafka's producer can also hang while they are there: after a broker hung and connections broke within seconds, all records of an
+/// idempotent producer timed out for ever, and others' did not. Longer than the time-out of a record twice, and than a broker's restart.
+const HANGS: Duration = Duration::from_secs(20);
+
 /// Whether the brokers acknowledge.
 #[derive(Debug, Default)]
 pub(super) struct Outage {
@@ -22,6 +27,8 @@ struct State {
     /// Since when nothing was acknowledged although something was on its way.
     silent_since: Option<Instant>,
     away: bool,
+    /// Since when they are away, or the producer is the present one, whichever was later.
+    waits_since: Option<Instant>,
     probed: Option<Instant>,
 }
 
@@ -47,6 +54,17 @@ impl Outage {
         state.away
     }
 
+    /// Whether the producer has had its time, and a new one is to be tried. True once for each producer.
+    pub(super) fn gives_producer_up(&self, now: Instant) -> bool {
+        let mut state = self.state();
+        let hangs = state.waits_since.is_some_and(|since| now.saturating_duration_since(since) >= HANGS);
+        if hangs {
+            tracing::warn!(hangs = ?HANGS, "nothing was acknowledged; trying a new producer");
+            state.waits_since = Some(now);
+        }
+        hangs
+    }
+
     /// A record was handed over.
     pub(super) fn sent(&self, now: Instant) {
         let mut state = self.state();
@@ -62,6 +80,7 @@ impl Outage {
         }
         state.in_flight = state.in_flight.saturating_sub(1);
         state.away = false;
+        state.waits_since = None;
         state.probed = None;
         state.silent_since = (state.in_flight > 0).then_some(now);
     }
@@ -86,6 +105,7 @@ impl State {
         let silence = self.silent_since.map(|since| now.saturating_duration_since(since));
         if !self.away && silence > Some(SILENCE) {
             self.away = true;
+            self.waits_since = Some(now);
             tracing::warn!(
                 ?silence,
                 in_flight = self.in_flight,
@@ -116,6 +136,23 @@ mod tests {
         outage.sent(later + PROBE_INTERVAL);
         outage.acknowledged(later + PROBE_INTERVAL);
         assert!(outage.allows(later + PROBE_INTERVAL) && outage.allows(later + PROBE_INTERVAL));
+    }
+
+    #[test]
+    fn a_producer_to_whom_nothing_is_acknowledged_is_given_up_again_and_again() {
+        let (outage, start) = (Outage::default(), Instant::now());
+        assert!(!outage.gives_producer_up(start + HANGS * 10), "an idle producer does not hang");
+        outage.sent(start);
+        let away = start + SILENCE + Duration::from_millis(1);
+        assert!(outage.allows(away), "a probe");
+        outage.given_up(away);
+        assert!(!outage.gives_producer_up(away + HANGS / 2));
+        assert!(outage.gives_producer_up(away + HANGS));
+        assert!(!outage.gives_producer_up(away + HANGS), "the new one has its time, too");
+        assert!(outage.gives_producer_up(away + HANGS * 2));
+        outage.sent(away + HANGS * 2);
+        outage.acknowledged(away + HANGS * 2);
+        assert!(!outage.gives_producer_up(away + HANGS * 9), "it does not hang any more");
     }
 
     #[test]

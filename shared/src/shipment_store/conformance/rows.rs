@@ -100,6 +100,13 @@ async fn a_replacement_overwrites(writer: &dyn ShipmentWriter, reader: &dyn Ship
         let found = reader.events_of(id, None, 100).await.expect("readable");
         assert_eq!(found, [bare.clone(), beside.clone(), new.clone()], "no member of the old row is left");
     }
+    let later = EventRow { position: row_position(2, 1, 0), ..full };
+    writer.replace_events(std::slice::from_ref(&later)).await.expect("written");
+    for position in [row_position(1, 5, 0), row_position(1, 9, 0), row_position(2, 0, 0)] {
+        writer.replace_events(&[EventRow { position, ..bare.clone() }]).await.expect("an older one is no error");
+        let found = reader.events_of(id, None, 100).await.expect("readable");
+        assert_eq!(found, [beside.clone(), new.clone(), later.clone()], "the later one stays: {position:?}");
+    }
 }
 
 async fn a_shipments_rows_are_read_in_order(writer: &dyn ShipmentWriter, reader: &dyn ShipmentReader) {

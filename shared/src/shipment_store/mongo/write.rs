@@ -8,7 +8,7 @@ use mongodb::bson::{Document, RawArrayBuf, RawDocumentBuf, doc, rawdoc};
 
 use super::{Names, decode, encode, find_by_id};
 use crate::mongo::{Fault, MongoConnection, batch_command};
-use crate::shipment::TrackingNumber;
+use crate::shipment::{LogPosition, TrackingNumber};
 use crate::shipment_store::{EventRow, StateWrite, StoreError};
 
 /// Most statements in one command; the server allows 100,000.
@@ -36,7 +36,7 @@ pub(super) async fn insert_events(
     batch.into_refused()
 }
 
-/// Writes the rows over what is there.
+/// Writes the rows over what is there, unless that is of a later position.
 pub(super) async fn replace_events(
     connection: &MongoConnection,
     names: &Names,
@@ -48,17 +48,27 @@ pub(super) async fn replace_events(
         let mut batch = Batch::new(connection, cstr!("update"), &names.status_events, cstr!("updates"));
         for &index in &again {
             let row = &rows[index];
-            let statement = rawdoc! { "q": { "_id": row.row_id().to_string() }, "u": encode::row(row), "upsert": true };
+            let statement = rawdoc! { "q": unless_later(row), "u": encode::row(row), "upsert": true };
             batch.push(index, statement).await?;
         }
         batch.flush().await?;
         again = std::mem::take(&mut batch.duplicates);
         refused.append(&mut batch.refused);
         if again.is_empty() {
-            return refused_or_done(refused);
+            break;
         }
     }
-    Err(lost_races(again.len()))
+    // What is there each time and never matches is of a later position, and stays.
+    refused_or_done(refused)
+}
+
+/// Finds the row that is to be replaced, if it is not of a later position. Where it is, the upsert finds the `_id` taken.
+fn unless_later(row: &EventRow) -> RawDocumentBuf {
+    let LogPosition { epoch, offset } = row.position.log;
+    rawdoc! {
+        "_id": row.row_id().to_string(),
+        "$or": [{ "e": { "$lt": epoch } }, { "e": epoch, "o": { "$lte": offset } }],
+    }
 }
 
 /// Writes each state that is newer than the stored one.

@@ -78,7 +78,8 @@ pub(super) fn replace_events(connection: &Connection, tables: &Tables, rows: &[E
         rows,
         "INSERT INTO status_events{g} (row_id, epoch, offset, partition, payload, row) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
          ON CONFLICT (row_id) DO UPDATE SET epoch = excluded.epoch, offset = excluded.offset,
-             partition = excluded.partition, payload = excluded.payload, row = excluded.row",
+             partition = excluded.partition, payload = excluded.payload, row = excluded.row
+             WHERE (excluded.epoch, excluded.offset) >= (epoch, offset)",
     )
 }
 

@@ -1,0 +1,217 @@
+//! Whether what is there is what the model says.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde_json::Value;
+use shared::event_log::{LogRecord, NewRecord};
+use shared::shipment::{EventId, ShipmentState};
+use shared::shipment_store::{EventRow, ShipmentReader};
+
+use crate::model::{Document, Expected, Row};
+use crate::platform::{Platform, now};
+use crate::workload::{INDEX, Workload};
+
+/// Compares the platform with the model.
+pub(crate) struct Checker<'a> {
+    workload: &'a Workload,
+    expected: &'a Expected,
+    ids: Vec<Option<EventId>>,
+    by_id: HashMap<EventId, usize>,
+    at: HashMap<(usize, i64, i64), usize>,
+}
+
+impl<'a> Checker<'a> {
+    pub(crate) fn new(workload: &'a Workload, expected: &'a Expected) -> Self {
+        let ids = workload.ids();
+        let mut by_id = HashMap::new();
+        for (index, id) in ids.iter().enumerate() {
+            if let Some(id) = id {
+                by_id.entry(*id).or_insert(index);
+            }
+        }
+        let at = (0..ids.len()).map(|index| (workload.position(index), index)).collect();
+        Self { workload, expected, ids, by_id, at }
+    }
+
+    /// These records of a partition were committed: whatever they must leave behind is there, and durable.
+    pub(crate) fn durable(&self, records: &[LogRecord], platform: &Platform) -> Result<(), String> {
+        records.iter().try_for_each(|record| {
+            let index = index_of(record.header(INDEX));
+            self.left_behind(index, platform).map_err(|what| format!("record {index} is committed and {what}"))
+        })
+    }
+
+    fn left_behind(&self, index: usize, platform: &Platform) -> Result<(), String> {
+        let effect = &self.expected.effects[index];
+        self.is_decided(index, platform)?;
+        if effect.letter.is_some() && !platform.letters.iter().any(|letter| letter_of(letter).0 == index) {
+            return Err("its dead letter is not there".to_owned());
+        }
+        if effect.change && !platform.changes.iter().any(|change| Some(change_of(change)) == self.ids[index]) {
+            return Err("its change was not published".to_owned());
+        }
+        Ok(())
+    }
+
+    /// The row of a record is there, and its state or a newer one.
+    fn is_decided(&self, index: usize, platform: &Platform) -> Result<(), String> {
+        let (Some(row), Some(id)) = (&self.expected.effects[index].row, self.ids[index]) else { return Ok(()) };
+        let place = if row.outcome == "conflict" { id.conflict_row() } else { id.first_row() };
+        let found = now(platform.majority.events(&[place])).map_err(|error| error.to_string())?;
+        let found = found.first().ok_or("its row is not there")?;
+        if self.index_of_row(found) != index {
+            return Err(format!("record {} stands in the place of its row", self.index_of_row(found)));
+        }
+        if row.version.is_some() {
+            let stored = now(platform.majority.shipment(id.tracking_number)).map_err(|error| error.to_string())?;
+            let (_, epoch, offset) = self.workload.position(index);
+            let position = stored.map(|stored| stored.state.position);
+            if position.is_none_or(|position| (position.epoch, position.offset) < (epoch, offset)) {
+                return Err(format!("its shipment's state is at {position:?}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// What the window and the waiting callers are told is true, and every state is that of its position.
+    pub(crate) fn after_a_call(&self, platform: &mut Platform) -> Result<(), String> {
+        for decided in std::mem::take(&mut platform.remembered) {
+            let index =
+                self.by_id.get(&decided.event_id).copied().ok_or("the window knows an event that nobody sent")?;
+            self.is_decided(index, platform).map_err(|what| format!("the window knows record {index} and {what}"))?;
+        }
+        for end in std::mem::take(&mut platform.announced) {
+            for offset in 0..=end.offset {
+                // Which life of the topic is meant, nobody says; in the second one the first is all there.
+                let known = |epoch| self.at.get(&(end.partition as usize, epoch, offset));
+                let index = *known(1).or_else(|| known(2)).ok_or("a position was announced that there is not")?;
+                self.is_decided(index, platform).map_err(|what| format!("record {index} is announced and {what}"))?;
+            }
+        }
+        for stored in platform.majority.all_shipments() {
+            let number = stored.created.tracking_number;
+            let shipment = number.as_str().trim_start_matches("99M-S1MP").parse().unwrap_or(usize::MAX);
+            let position = stored.state.position;
+            let place = (shipment % self.workload.partitions, position.epoch, position.offset);
+            let states = self.expected.documents.get(&shipment);
+            let expected = self.at.get(&place).and_then(|index| states?.get(index));
+            let found = self.document(&stored.state);
+            if expected != Some(&found) {
+                return Err(format!("at {place:?} {number} is {found:?} instead of {expected:?}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Everything is as it must be, and nothing else is there.
+    pub(crate) fn at_the_end(&self, platform: &Platform) -> Result<(), String> {
+        for index in 0..self.ids.len() {
+            self.left_behind(index, platform).map_err(|what| format!("at the end of record {index} {what}"))?;
+        }
+        let rows = platform.majority.all_rows();
+        let expected: BTreeMap<usize, &Row> = self
+            .expected
+            .effects
+            .iter()
+            .enumerate()
+            .filter_map(|(index, effect)| Some((index, effect.row.as_ref()?)))
+            .collect();
+        for row in &rows {
+            let (index, found) = (self.index_of_row(row), row_of(row));
+            if expected.get(&index) != Some(&&found) || self.ids[index] != Some(row.event_id) {
+                return Err(format!("the row of record {index} is {found:?} instead of {:?}", expected.get(&index)));
+            }
+        }
+        for letter in &platform.letters {
+            let (index, class) = letter_of(letter);
+            let expected = self.expected.effects[index].letter;
+            let record = self.workload.log_record(index);
+            let is_whole = (&letter.key, &letter.value) == (&record.key, &record.value);
+            if expected != Some(class.as_str()) || !is_whole {
+                return Err(format!("record {index} has a dead letter {class} instead of {expected:?}"));
+            }
+        }
+        self.feed(platform)
+    }
+
+    /// The feed has each applied change, in order for each shipment, and the same one again at most.
+    fn feed(&self, platform: &Platform) -> Result<(), String> {
+        let mut published: HashMap<usize, &NewRecord> = HashMap::new();
+        let mut newest: HashMap<usize, usize> = HashMap::new();
+        for change in &platform.changes {
+            let index = self.by_id.get(&change_of(change)).copied().ok_or("a change of an event that nobody sent")?;
+            let Some(row) = self.expected.effects[index].row.as_ref().filter(|_| self.expected.effects[index].change)
+            else {
+                return Err(format!("record {index} changed nothing and is in the feed"));
+            };
+            let newest = newest.entry(self.workload.records[index].shipment).or_default();
+            match published.insert(index, change) {
+                Some(before) if before == change => {}
+                Some(_) => return Err(format!("the change of record {index} was published in two forms")),
+                None if index < *newest => {
+                    return Err(format!("the change of record {index} was first published behind that of {newest}"));
+                }
+                None => *newest = index,
+            }
+            let value: Value = serde_json::from_slice(change.value.as_deref().unwrap_or_default()).unwrap_or_default();
+            if value["from"].as_str() != row.from
+                || value["to"].as_str() != row.to
+                || value["version"].as_i64() != row.version
+            {
+                return Err(format!("the change of record {index} is {value} instead of {row:?}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn index_of_row(&self, row: &EventRow) -> usize {
+        let position = row.position;
+        let place = (position.partition as usize, position.log.epoch, position.log.offset);
+        self.at.get(&place).copied().unwrap_or(usize::MAX)
+    }
+
+    fn document(&self, state: &ShipmentState) -> Document {
+        let index = |id: EventId| self.by_id.get(&id).copied().unwrap_or(usize::MAX);
+        Document {
+            status: state.current_status.as_str(),
+            version: state.version,
+            updated_at: state.updated_at.as_millis(),
+            history: state.status_history.iter().map(|entry| (index(entry.event_id), entry.moved)).collect(),
+            last_scan: state.last_scan.as_ref().map_or(usize::MAX, |entry| index(entry.event_id)),
+            attempts: state.attempts,
+            exception: state.exception.as_ref().map(|entry| index(entry.event_id)),
+        }
+    }
+}
+
+fn row_of(row: &EventRow) -> Row {
+    Row {
+        outcome: row.outcome.as_str(),
+        reason: row.outcome_reason.map(|reason| reason.as_str()),
+        from: row.from.map(|status| status.as_str()),
+        to: row.to.map(|status| status.as_str()),
+        late: row.late,
+        version: row.version,
+        has_owner: row.shipment_client_id.as_deref() == Some("owner"),
+        recorded_at: row.recorded_at.as_millis(),
+    }
+}
+
+fn index_of(header: Option<&str>) -> usize {
+    header.and_then(|text| text.parse().ok()).expect("every record has its index")
+}
+
+fn header(record: &NewRecord, name: &str) -> String {
+    let header = record.headers.iter().find(|header| header.name == name);
+    let value = header.and_then(|header| header.value.as_deref()).unwrap_or_default();
+    String::from_utf8_lossy(value).into_owned()
+}
+
+/// The record of a dead letter, and its class.
+fn letter_of(letter: &NewRecord) -> (usize, String) {
+    (index_of(Some(&header(letter, INDEX))), header(letter, "dlq.error.class"))
+}
+
+fn change_of(change: &NewRecord) -> EventId {
+    header(change, "ce_id").parse().expect("a change has the id of its event")
+}

@@ -1,0 +1,155 @@
+//! What the lanes work on, as far as servers can tear it: a store of several members, topics, and effects that happen late.
+//! The rules of the store (rows once, newest position wins) are those of the memory adapter.
+
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+use shared::dedup_window::Decided;
+use shared::event_log::{NewRecord, Position, Topic};
+use shared::shipment_store::memory::MemoryStore;
+use shared::shipment_store::{EventRow, ShipmentWriter, StateWrite, StoreError};
+
+use crate::workload::{REFUSED, number};
+
+/// Something that a lane asks a server to do.
+#[derive(Clone, Debug)]
+pub(crate) enum Effect {
+    Rows(Vec<EventRow>),
+    Replaced(Vec<EventRow>),
+    States(Vec<StateWrite>),
+    Append(Topic, Vec<NewRecord>),
+    Remember(Vec<Decided>),
+    Announce(Vec<Position>),
+}
+
+/// The servers.
+#[derive(Default)]
+pub(crate) struct Platform {
+    /// What the member has that takes the writes.
+    pub(crate) primary: MemoryStore,
+    /// What a majority of the members has: what reads see, and what a failover cannot take away.
+    pub(crate) majority: MemoryStore,
+    /// The writes that the majority has, and those that only the primary has.
+    replicated: Vec<Effect>,
+    unreplicated: Vec<Effect>,
+    pub(crate) letters: Vec<NewRecord>,
+    pub(crate) changes: Vec<NewRecord>,
+    /// What was said to be durable, and has to be looked at.
+    pub(crate) remembered: Vec<Decided>,
+    pub(crate) announced: Vec<Position>,
+    /// Effects that somebody gave up waiting for and that will happen all the same.
+    pub(crate) late: Vec<Effect>,
+}
+
+impl Platform {
+    /// What the majority has afterwards is durable: an acknowledged write is, with every write before it.
+    pub(crate) fn perform(&mut self, effect: Effect, by_majority: bool) -> Result<(), StoreError> {
+        match effect {
+            Effect::Append(Topic::Changes, mut records) => self.changes.append(&mut records),
+            Effect::Append(_, mut records) => self.letters.append(&mut records),
+            Effect::Remember(mut decided) => self.remembered.append(&mut decided),
+            Effect::Announce(mut positions) => self.announced.append(&mut positions),
+            write => {
+                let (write, refused) = without_refused(write);
+                let written = apply(&self.primary, &write);
+                self.unreplicated.push(write);
+                if by_majority {
+                    self.replicate();
+                }
+                written?;
+                return if refused.is_empty() { Ok(()) } else { Err(StoreError::Refused(refused)) };
+            }
+        }
+        Ok(())
+    }
+
+    /// The other members catch up.
+    pub(crate) fn replicate(&mut self) {
+        for write in std::mem::take(&mut self.unreplicated) {
+            // The primary has answered for it already.
+            drop(apply(&self.majority, &write));
+            self.replicated.push(write);
+        }
+    }
+
+    /// The primary dies; the next one has what the majority had.
+    pub(crate) fn fail_over(&mut self) {
+        self.unreplicated.clear();
+        self.primary = MemoryStore::default();
+        for write in &self.replicated {
+            drop(apply(&self.primary, write));
+        }
+    }
+}
+
+/// What the server would not write at all, by index, and the rest.
+fn without_refused(write: Effect) -> (Effect, Vec<(usize, String)>) {
+    let Effect::Rows(rows) = write else { return (write, Vec::new()) };
+    let refused_number = number(REFUSED);
+    let is_refused = |row: &EventRow| row.report.tracking_number.as_str() == refused_number;
+    let refused = rows.iter().enumerate().filter(|(_, row)| is_refused(row));
+    let refused = refused.map(|(index, _)| (index, "the schedule says so".to_owned())).collect();
+    (Effect::Rows(rows.into_iter().filter(|row| !is_refused(row)).collect()), refused)
+}
+
+fn apply(store: &MemoryStore, write: &Effect) -> Result<(), StoreError> {
+    now(async {
+        match write {
+            Effect::Rows(rows) => store.insert_events(rows).await,
+            Effect::Replaced(rows) => store.replace_events(rows).await,
+            Effect::States(writes) => store.write_states(writes).await,
+            Effect::Append(..) | Effect::Remember(_) | Effect::Announce(_) => unreachable!("no write of the store"),
+        }
+    })
+}
+
+/// What a call of a memory adapter gives: it waits for nothing.
+pub(crate) fn now<T>(call: impl Future<Output = T>) -> T {
+    match pin!(call).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(result) => result,
+        Poll::Pending => unreachable!("the memory adapters never wait"),
+    }
+}
+
+impl Effect {
+    /// A part of it: of documents those whose bit is set, of records the first few.
+    pub(crate) fn part(self, bits: u32) -> Self {
+        fn some<T>(all: Vec<T>, bits: u32) -> Vec<T> {
+            all.into_iter().enumerate().filter(|(index, _)| bits >> (index % 32) & 1 == 1).map(|(_, one)| one).collect()
+        }
+        match self {
+            Self::Rows(rows) => Self::Rows(some(rows, bits)),
+            Self::Replaced(rows) => Self::Replaced(some(rows, bits)),
+            Self::States(writes) => Self::States(some(writes, bits)),
+            Self::Append(topic, mut records) => {
+                records.truncate(bits as usize % (records.len() + 1));
+                Self::Append(topic, records)
+            }
+            whole @ (Self::Remember(_) | Self::Announce(_)) => whole,
+        }
+    }
+
+    /// In words, for a schedule that somebody reads.
+    pub(crate) fn describe(&self) -> String {
+        let at = |rows: &[EventRow]| {
+            let one =
+                |row: &EventRow| format!(" {}/{}={}", row.position.partition, row.position.log.offset, row.outcome);
+            rows.iter().map(one).collect::<String>()
+        };
+        match self {
+            Self::Rows(rows) => format!("insert rows{}", at(rows)),
+            Self::Replaced(rows) => format!("replace rows{}", at(rows)),
+            Self::States(writes) => {
+                let one = |write: &StateWrite| {
+                    let (number, state) = (write.tracking_number, &write.state);
+                    format!(" {number}@{}={}", state.position.offset, state.current_status)
+                };
+                format!("write states{}", writes.iter().map(one).collect::<String>())
+            }
+            Self::Append(topic, records) => format!("append {} records to {topic:?}", records.len()),
+            Self::Remember(decided) => format!("tell the window of {} events", decided.len()),
+            Self::Announce(positions) => format!("announce {positions:?}"),
+        }
+    }
+}

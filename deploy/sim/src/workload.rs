@@ -1,0 +1,198 @@
+//! What stands in the log: some shipments' lives, with everything that sources get wrong.
+
+use std::fmt;
+
+use serde_json::{Value, json};
+use shared::event_log::{Header, LogRecord, NewRecord, Position};
+use shared::shipment::record::{CREATED_TYPE, REPORTED_TYPE, decode, to_json};
+use shared::shipment::{EventId, Timestamp};
+
+use crate::dice::Dice;
+
+/// The records of a schedule.
+#[derive(Clone, Debug)]
+pub(crate) struct Workload {
+    /// How many partitions the topic has; shipment `n` stands on `n` modulo this.
+    pub(crate) partitions: usize,
+    /// What they say, in the order in which they were appended.
+    pub(crate) records: Vec<Record>,
+    /// From this record on they stand in a topic that was made anew: epoch 2, offsets from 0.
+    pub(crate) second_life: usize,
+}
+
+/// One record.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Record {
+    /// Which shipment it is about.
+    pub(crate) shipment: usize,
+    /// When it happened, in seconds; with source and shipment this is its key.
+    pub(crate) second: i64,
+    /// Its source, 0 or 1.
+    pub(crate) source: usize,
+    /// What is claimed.
+    pub(crate) claim: Claim,
+    /// Who sends it.
+    pub(crate) sender: Sender,
+}
+
+/// What a record claims.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Claim {
+    Created { field: bool, cancel_in_transit: bool, weight: usize },
+    Status(&'static str),
+    Kind(&'static str),
+    Poison(&'static str),
+}
+
+/// Who sends a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sender {
+    /// An operator's import: nobody is named.
+    Nobody,
+    /// The client whose shipment it is.
+    Owner,
+    /// Another client.
+    Stranger,
+}
+
+/// The shipment whose documents the store refuses.
+pub(crate) const REFUSED: usize = 3;
+/// The header by which a dead letter names its record: a number from 0.
+pub(crate) const INDEX: &str = "sim-record";
+pub(crate) const STATUSES: [&str; 5] = ["picked_up", "in_warehouse", "in_transit", "delivered", "cancelled"];
+const KINDS: [&str; 3] = ["delivery_attempt_failed", "exception", "out_for_delivery"];
+const POISON: [&str; 5] = ["NO_VALUE", "UNKNOWN_TYPE", "NO_JSON", "BAD_FIELDS", "KEY_MISMATCH"];
+
+impl Workload {
+    pub(crate) fn of(dice: &mut Dice) -> Self {
+        let (shipments, partitions) = (1 + dice.below(4), 1 + dice.below(2));
+        let mut records: Vec<Record> = Vec::new();
+        let mut lives = vec![0; shipments];
+        for index in 0..3 + dice.below(12) {
+            let new = Record::next(dice, index, &mut lives);
+            let record = if records.is_empty() || dice.percent(65) { new } else { again(dice.one_of(&records), dice) };
+            records.push(record);
+        }
+        let second_life = if dice.percent(15) { dice.below(records.len()) } else { records.len() };
+        Self { partitions, records, second_life }
+    }
+
+    /// The partition, epoch and offset of record `index`.
+    pub(crate) fn position(&self, index: usize) -> (usize, i64, i64) {
+        let on = |record: &Record| record.shipment % self.partitions;
+        let (partition, second) = (on(&self.records[index]), index >= self.second_life);
+        let begin = if second { self.second_life } else { 0 };
+        let before = self.records[begin..index].iter().filter(|record| on(record) == partition).count();
+        (partition, if second { 2 } else { 1 }, before as i64)
+    }
+
+    /// Record `index` as it stands in the log.
+    pub(crate) fn log_record(&self, index: usize) -> LogRecord {
+        let (partition, _, offset) = self.position(index);
+        self.records[index].encoded(index).at(Position { partition: partition as i32, offset }, recorded_at(index))
+    }
+
+    /// The ids of the records, where they are no poison.
+    pub(crate) fn ids(&self) -> Vec<Option<EventId>> {
+        let id = |index| Some(decode(&self.log_record(index)).ok()?.event_id());
+        (0..self.records.len()).map(id).collect()
+    }
+}
+
+/// The record again, or something else under its key.
+fn again(earlier: Record, dice: &mut Dice) -> Record {
+    let claim = match earlier.claim {
+        claim if dice.percent(60) => claim,
+        Claim::Created { field, cancel_in_transit, .. } => Claim::Created { field, cancel_in_transit, weight: 2 },
+        _ => Claim::Status(dice.one_of(&STATUSES)),
+    };
+    Record { claim, ..earlier }
+}
+
+impl Record {
+    /// Mostly the next step of a life.
+    fn next(dice: &mut Dice, index: usize, lives: &mut [usize]) -> Self {
+        let shipment = dice.below(lives.len());
+        let life = lives[shipment];
+        lives[shipment] += 1;
+        let claim = match dice.below(20) {
+            0..=12 if life == 0 => {
+                Claim::Created { field: dice.percent(50), cancel_in_transit: dice.percent(20), weight: 1 }
+            }
+            0..=12 => Claim::Status(STATUSES[(life - 1).min(3)]),
+            13..=15 => Claim::Status(dice.one_of(&STATUSES)),
+            16..=17 => Claim::Kind(dice.one_of(&KINDS)),
+            18 => Claim::Created { field: dice.percent(50), cancel_in_transit: false, weight: 1 },
+            _ => Claim::Poison(dice.one_of(&POISON)),
+        };
+        // Some come late, a few happened before the registration (which is at second 100).
+        let early = dice.one_of(&[0, 0, 0, 0, 0, 4, 4, 950]);
+        let sender = dice.one_of(&[Sender::Nobody, Sender::Nobody, Sender::Owner, Sender::Owner, Sender::Stranger]);
+        let second = 1_000 + index as i64 - early;
+        Self { shipment, second, source: dice.below(2), claim, sender }
+    }
+
+    fn encoded(&self, index: usize) -> NewRecord {
+        let number = number(self.shipment);
+        let (ce_type, mut value) = match self.claim {
+            Claim::Created { field, cancel_in_transit, weight } => {
+                let policy = if field { "field" } else { "strict" };
+                let body = json!({"tracking_number": number, "client_id": "owner", "created_at": time(recorded_at(index)),
+                    "origin_address": "a", "origin_lat": 1, "origin_lng": 1, "destination_address": "b", "destination_lat": 1,
+                    "destination_lng": 1, "weight_kg": weight, "length_cm": 1, "width_cm": 1, "height_cm": 1,
+                    "content_description": "c", "transition_policy": policy, "allow_cancel_in_transit": cancel_in_transit});
+                (CREATED_TYPE, body)
+            }
+            Claim::Status(word) => (REPORTED_TYPE, json!({"tracking_number": number, "status": word})),
+            Claim::Kind(word) => (REPORTED_TYPE, json!({"tracking_number": number, "kind": word})),
+            Claim::Poison("UNKNOWN_TYPE") => ("something.else", json!({})),
+            Claim::Poison(_) => (REPORTED_TYPE, json!({"tracking_number": number, "status": "picked_up"})),
+        };
+        if ce_type == REPORTED_TYPE {
+            value["timestamp"] = time(self.second * 1000);
+            value["recorded_at"] = time(recorded_at(index));
+            value["source"] = ["driver", "scanner"][self.source].into();
+            let reporter = |client: &str| json!({"sub": "someone", "role": "client", "client_id": client});
+            match self.sender {
+                Sender::Nobody => {}
+                Sender::Owner => value["reporter"] = reporter("owner"),
+                Sender::Stranger => value["reporter"] = reporter("stranger"),
+            }
+        }
+        let mut record =
+            NewRecord { key: Some(number.into()), partition: None, value: None, headers: Vec::new(), timestamp: None };
+        record.headers.extend([Header::text("ce_type", ce_type), Header::text(INDEX, index.to_string())]);
+        record.value = match self.claim {
+            Claim::Poison("NO_VALUE") => None,
+            Claim::Poison("NO_JSON") => Some("{".into()),
+            Claim::Poison("BAD_FIELDS") => Some("{}".into()),
+            _ => Some(to_json(&value)),
+        };
+        if self.claim == Claim::Poison("KEY_MISMATCH") {
+            record.key = Some("99M-ANOTHER1".into());
+        }
+        record
+    }
+}
+
+/// The tracking number of shipment `n`.
+pub(crate) fn number(n: usize) -> String {
+    format!("99M-S1MP{n:04}")
+}
+
+/// When the platform accepted record `index`, in milliseconds.
+pub(crate) fn recorded_at(index: usize) -> i64 {
+    100_000 + index as i64 * 10
+}
+
+fn time(millis: i64) -> Value {
+    Timestamp::from_millis(millis).to_string().into()
+}
+
+impl fmt::Display for Record {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { shipment, second, source, claim, sender } = self;
+        write!(formatter, "shipment {shipment}: {claim:?} at second {second} by source {source}, sent by {sender:?}")?;
+        if *shipment == REFUSED { write!(formatter, "; the store refuses it") } else { Ok(()) }
+    }
+}

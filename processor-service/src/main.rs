@@ -84,35 +84,6 @@ async fn carry_out(command: &Command) -> Result<u8, Box<dyn Error>> {
     }
     telemetry.stop();
     Ok(finished.status())
-    }
-    Ok(())
-}
-
-/// Carries out a command that works on the projection or the log; gives its exit status.
-async fn carry_out(command: &Command) -> Result<u8, Box<dyn Error>> {
-    let environment = Environment::of_process();
-    let telemetry = telemetry::start_for_command(&environment, SERVICE)?;
-    let servers = Servers::from_environment(&environment).await?;
-    let stop = shutdown::on_signal()?;
-    servers.prepare(&stop).await?;
-    let tools = Tools {
-        generations: Arc::new(MongoProjection::new(&servers.mongo)),
-        replay: Arc::new(KafkaReplay::new(servers.kafka.clone())),
-        log: Arc::new(KafkaAppender::new(servers.kafka.clone())?),
-        config: Config::from_environment(&environment)?,
-        clock: clock::system,
-        screen: Screen::of_standard_error(),
-        stop,
-    };
-    let finished = tools::run(command, &tools).await?;
-    say(&finished.text)?;
-    telemetry.stop();
-    Ok(finished.status())
-}
-
-fn misunderstood(message: &str) -> ExitCode {
-    eprintln!("{SERVICE}: {message}");
-    ExitCode::from(USAGE)
 }
 
 fn say(text: &str) -> Result<(), Box<dyn Error>> {

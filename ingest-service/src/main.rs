@@ -21,7 +21,10 @@ use shared::metrics::MetricRegistry;
 use shared::mongo::MongoConnection;
 use shared::number_lease::mongo::MongoLeases;
 use shared::operator_log::mongo::MongoOperatorLog;
-use shared::servers::{PrepareError, Servers};
+use shared::projection::Generations;
+use shared::projection::live::{Live, Readers};
+use shared::projection::mongo::MongoProjection;
+use shared::servers::{PrepareError, Servers, applied_in};
 use shared::settings::Environment;
 use shared::shipment_store::mongo::MongoReader;
 use shared::unmapped_codes::mongo::MongoUnmappedCodes;
@@ -92,12 +95,13 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let operators = Arc::new(MongoOperatorLog::new(&servers.mongo));
     let topic = servers.kafka.topic.clone();
     let dead_letters = DeadLetters::new(changes.clone(), log.clone(), operators, topic, clock::system);
+    let live = live(&servers);
     let ports = Ports {
         log,
         changes,
-        store: Arc::new(MongoReader::new(&servers.mongo)),
+        store: live.clone(),
         window: Arc::new(RedisWindow::new(&servers.redis, servers.dedup_ttl)),
-        applied: Arc::new(RedisWatcher::start(&servers.redis, &servers.kafka.topic)),
+        applied: live,
         users: users.clone(),
         api_keys: Arc::new(MongoApiKeys::new(&servers.mongo)),
         leases: Arc::new(MongoLeases::new(&servers.mongo)),
@@ -126,6 +130,16 @@ async fn run() -> Result<(), Box<dyn Error>> {
     telemetry.stop();
     served?;
     Ok(prepared?)
+}
+
+/// The readers of whichever generation of the projection is live.
+fn live(servers: &Servers) -> Arc<Live> {
+    let (mongo, redis, topic) = (servers.mongo.clone(), servers.redis.clone(), servers.kafka.topic.clone());
+    let open = move |generation| Readers {
+        store: Arc::new(MongoReader::of(&mongo, generation)),
+        applied: Arc::new(RedisWatcher::start(&redis, &applied_in(generation, &topic))),
+    };
+    Live::start(MongoProjection::new(&servers.mongo).control(), open)
 }
 
 /// Makes what must stand in the servers, and looks after the users to begin with.

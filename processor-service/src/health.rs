@@ -18,8 +18,7 @@ use shared::dead_letters::StormNotice;
 use shared::metrics::MetricRegistry;
 use shared::shipment::Timestamp;
 
-use crate::Ports;
-use crate::consume::Lanes;
+use crate::{Ports, RunningLanes};
 
 /// A subscriber that is silent for longer than this is stuck: it reports at least once a second.
 const LONGEST_SILENCE: Duration = Duration::from_secs(30);
@@ -33,7 +32,7 @@ const READY_SILENCE: Duration = Duration::from_secs(10);
 #[derive(Clone)]
 pub struct Health {
     ports: Ports,
-    lanes: Arc<Lanes>,
+    lanes: Arc<RunningLanes>,
     storm: StormNotice,
     clock: Clock,
     stopping: Arc<AtomicBool>,
@@ -57,7 +56,7 @@ struct Checks {
 }
 
 impl Health {
-    pub(crate) fn new(ports: Ports, lanes: Arc<Lanes>, storm: StormNotice, clock: Clock) -> Self {
+    pub(crate) fn new(ports: Ports, lanes: Arc<RunningLanes>, storm: StormNotice, clock: Clock) -> Self {
         Self { ports, lanes, storm, clock, stopping: Arc::default() }
     }
 
@@ -78,10 +77,10 @@ impl Health {
     }
 
     fn live(&self) -> Result<(), String> {
-        if let Some(silence) = self.lanes.silence().filter(|&silence| silence > LONGEST_SILENCE) {
+        if let Some(silence) = self.lanes.now().silence().filter(|&silence| silence > LONGEST_SILENCE) {
             return Err(format!("the subscriber has been silent for {} s", silence.as_secs()));
         }
-        let stuck = self.lanes.stuck();
+        let stuck = self.lanes.now().stuck();
         if stuck > LONGEST_BATCH {
             return Err(format!("a lane has been stuck for {} s", stuck.as_secs()));
         }
@@ -96,7 +95,7 @@ impl Health {
         if let Some(storm) = self.storm.get() {
             return Err(storm);
         }
-        match self.lanes.silence() {
+        match self.lanes.now().silence() {
             None => Err("not a member of the group yet".to_owned()),
             Some(silence) if silence > READY_SILENCE => Err("lost touch with the group".to_owned()),
             Some(_) => self.live(),

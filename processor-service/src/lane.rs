@@ -57,6 +57,8 @@ pub(crate) struct Lane {
     epoch: i64,
     topic: String,
     group: String,
+    /// Others learn of what is decided. Not so in a rebuild, where they have learnt of it long ago.
+    pub(crate) publishes: bool,
 }
 
 impl Lane {
@@ -69,7 +71,8 @@ impl Lane {
         storm: Arc<StormBreaker>,
     ) -> Self {
         let (topic, group) = (config.topic.clone(), config.group.clone());
-        Self { queue, ports, cache: Cache::new(config.lanes), clock, metrics, storm, epoch: config.epoch, topic, group }
+        let (cache, epoch) = (Cache::new(config.lanes), config.epoch);
+        Self { queue, ports, cache, clock, metrics, storm, epoch, topic, group, publishes: true }
     }
 
     /// Applies batches until the queue is closed, or at once when `end` is cancelled.
@@ -124,11 +127,16 @@ impl Lane {
         if !work.write_rows(&self.ports, &decision).await? {
             return Ok(Attempt::Refused);
         }
-        self.bury(work, &decision, attempts).await?;
+        if self.publishes {
+            self.bury(work, &decision, attempts).await?;
+        }
         if !work.write_states(&self.ports, &decision).await? {
             return Ok(Attempt::Refused);
         }
         let durable = Durable { at: (self.clock)(), took: started.elapsed() };
+        if !self.publishes {
+            return Ok(Attempt::Done(Box::new(decision), durable));
+        }
         let changes = decision.changes(&self.ports).await?;
         if !changes.is_empty() {
             self.ports.log.append(Topic::Changes, changes).await.all()?;
@@ -221,6 +229,9 @@ impl Lane {
         for (index, cause) in &decision.dead {
             let position = work.items[*index].position;
             self.metrics.dead_letter(cause.class);
+            if !self.publishes {
+                continue;
+            }
             tracing::warn!(
                 class = cause.class,
                 why = %cause.message,

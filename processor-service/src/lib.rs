@@ -7,27 +7,40 @@
 //! - `partition`: **the pipeline** of a batch, in one place: decode, states, keys, judge, rows, dead letters, states,
 //!   changes, window, notice;
 //! - `dedup`, `write`, `dead_letter`, and the change of a row in [`shared::change_feed`]: its steps; `cache`: what a lane remembers between batches;
+//! - [`follow`]: which generation of the projection is live, and from one to the next;
+//! - [`command`], [`rebuild`], [`verify`], [`transfer`]: the projection built anew, compared with the log; the log brought out and in;
 //! - `failure`: which failures are tried again and which end in a dead letter; `storm`: when nearly all would;
 //! - [`operate`]: the commands for operators;
 //! - [`health`], [`metrics`], [`config`]: how it is seen and set up.
 //!
 //! The decision itself is pure and stands in [`shared::shipment::transition`].
 
+mod ahead;
 mod cache;
+pub mod command;
+mod compare;
 pub mod config;
 pub mod consume;
 mod dead_letter;
 mod dedup;
+mod difference;
 mod failure;
+pub mod follow;
 pub mod health;
 mod lane;
 pub mod metrics;
 pub mod operate;
 mod partition;
+mod progress;
+pub mod rebuild;
+mod replayed;
 mod storm;
+pub mod tools;
+pub mod transfer;
+pub mod verify;
 mod write;
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use shared::applied::AppliedAnnouncer;
 use shared::clock::Clock;
@@ -66,8 +79,22 @@ pub struct Processor {
     ports: Ports,
     clock: Clock,
     metrics: Arc<Metrics>,
-    lanes: Arc<Lanes>,
+    lanes: Arc<RunningLanes>,
     storm: Arc<StormBreaker>,
+    publishes: bool,
+}
+
+/// The lanes of the run that is under way, for who looks from outside; fresh ones between two runs.
+pub(crate) struct RunningLanes(RwLock<Arc<Lanes>>);
+
+impl RunningLanes {
+    pub(crate) fn now(&self) -> Arc<Lanes> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn are(&self, lanes: Arc<Lanes>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = lanes;
+    }
 }
 
 impl Processor {
@@ -79,8 +106,15 @@ impl Processor {
         registry.build_info("processor-service")?;
         let metrics = Arc::new(Metrics::new(registry)?);
         let lanes = Arc::new(Lanes::new(config.lanes, metrics.clone()));
+        let lanes = Arc::new(RunningLanes(RwLock::new(lanes)));
         let storm = StormBreaker::new(config.storm_percent, ports.operators.clone(), clock, metrics.storm());
-        Ok(Self { config, ports, clock, metrics, lanes, storm: Arc::new(storm) })
+        Ok(Self { config, ports, clock, metrics, lanes, storm: Arc::new(storm), publishes: true })
+    }
+
+    /// The same, which decides and writes and tells nobody: no changes, no dead letters, no window, no notices.
+    #[must_use]
+    pub(crate) fn quiet(self) -> Self {
+        Self { publishes: false, ..self }
     }
 
     /// What is wrong, as long as it stands at a storm of dead letters.
@@ -98,13 +132,13 @@ impl Processor {
     /// The queues that a subscriber fills: for one that is not [`run`](Self::run), as the simulator's (`deploy/sim`).
     #[must_use]
     pub fn lanes(&self) -> Arc<Lanes> {
-        self.lanes.clone()
+        self.lanes.now()
     }
 
     /// The work of lane `index`, from 0: applies batches until the queues are closed, or at once when `end` is cancelled.
     /// [`run`](Self::run) is all lanes and a subscriber.
     pub fn lane(&self, index: usize, end: CancellationToken) -> impl Future<Output = ()> + Send + 'static {
-        let queue = self.lanes.queue(index);
+        let queue = self.lanes.now().queue(index);
         let (metrics, storm) = (self.metrics.clone(), self.storm.clone());
         Lane::new(queue, &self.config, self.ports.clone(), self.clock, metrics, storm).run(end)
     }
@@ -121,16 +155,31 @@ impl Processor {
         subscriber: Box<dyn EventSubscriber>,
         stop: CancellationToken,
     ) -> Result<(), SubscribeError> {
+        self.run_with(self.ports.clone(), subscriber, stop).await
+    }
+
+    /// The same with other ports than those that it was made with.
+    pub(crate) async fn run_with(
+        &self,
+        ports: Ports,
+        subscriber: Box<dyn EventSubscriber>,
+        stop: CancellationToken,
+    ) -> Result<(), SubscribeError> {
+        let lanes = self.fresh_lanes();
         let lanes_end = CancellationToken::new();
         let mut tasks = tokio::task::JoinSet::new();
         for index in 0..self.config.lanes {
-            tasks.spawn(self.lane(index, lanes_end.clone()));
+            let queue = lanes.queue(index);
+            let (metrics, storm) = (self.metrics.clone(), self.storm.clone());
+            let mut lane = Lane::new(queue, &self.config, ports.clone(), self.clock, metrics, storm);
+            lane.publishes = self.publishes;
+            tasks.spawn(lane.run(lanes_end.clone()));
         }
         // A lane ends only when it is told to. One that ends earlier has panicked: stop the subscription, so that another
         // member takes the partitions over.
         let subscription_stop = stop.child_token();
         let subscription = {
-            let (lanes, stop) = (self.lanes.clone(), subscription_stop.clone());
+            let (lanes, stop) = (lanes.clone(), subscription_stop.clone());
             tokio::task::spawn_blocking(move || subscriber.run(&*lanes, &stop))
         };
         tokio::pin!(subscription);
@@ -142,11 +191,18 @@ impl Processor {
                 subscription.await
             }
         };
-        self.lanes.close();
+        lanes.close();
         lanes_end.cancel();
         while let Some(lane) = tasks.join_next().await {
             lane.expect("a lane panicked");
         }
+        drop(self.fresh_lanes()); // those that have ended would be taken for stuck
         ended.map_err(|error| SubscribeError::Fatal(error.to_string()))?
+    }
+
+    fn fresh_lanes(&self) -> Arc<Lanes> {
+        let lanes = Arc::new(Lanes::new(self.config.lanes, self.metrics.clone()));
+        self.lanes.are(lanes.clone());
+        lanes
     }
 }

@@ -1,25 +1,30 @@
-//! The program: settings, telemetry, adapters, serve, drain.
+//! The program: settings, telemetry, adapters, serve, drain; or one of its other commands.
 
 use std::error::Error;
-use std::io::Write;
+use std::io::{self, Write};
 use std::net::Ipv4Addr;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use processor_service::command::Command;
 use processor_service::config::Config;
-use processor_service::operate::{self, Command};
+use processor_service::follow::Follow;
+use processor_service::operate;
+use processor_service::tools::{self, COULD_NOT, Screen, Tools};
 use processor_service::{Ports, Processor};
+use shared::applied::AppliedAnnouncer;
 use shared::applied::redis::RedisAnnouncer;
 use shared::change_feed::kafka::KafkaChangeFeed;
 use shared::dead_letters::DeadLetters;
 use shared::dedup_window::redis::RedisWindow;
 use shared::event_log::EventAppender;
-use shared::event_log::kafka::{KafkaAppender, KafkaSubscriber};
+use shared::event_log::kafka::{KafkaAppender, KafkaReplay};
 use shared::metrics::MetricRegistry;
 use shared::operator_log::mongo::MongoOperatorLog;
-use shared::servers::Servers;
+use shared::projection::mongo::MongoProjection;
+use shared::projection::{Generation, Generations};
+use shared::servers::{Servers, applied_in};
 use shared::settings::{Environment, SettingError};
-use shared::shipment_store::mongo::MongoStore;
 use shared::{clock, healthcheck, shutdown, telemetry};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -29,47 +34,67 @@ const SERVICE: &str = "processor-service";
 const DEFAULT_PORT: u16 = 8081;
 /// Exit code of a program whose arguments are not understood.
 const USAGE: u8 = 2;
-/// What a call without arguments does.
-const HELP: &str = "usage: processor-service                      process; settings are in the environment\n\
-                    \x20      processor-service healthcheck          whether the one that runs here is ready: 0, or 1 and why not\n";
 
 #[tokio::main]
 async fn main() -> ExitCode {
     if let Some(ended) = healthcheck::asked_for(SERVICE, DEFAULT_PORT, std::env::args_os()) {
         return ended;
     }
-    let arguments: Vec<String> = std::env::args_os().skip(1).map(|text| text.to_string_lossy().into_owned()).collect();
-    let done = match arguments.split_first() {
-        None => run().await,
-        Some((word, rest)) if word == "dead-letters" => match Command::from_arguments(SERVICE, rest) {
-            Ok(command) => operate(command).await,
-            Err(error) => return misunderstood(&error.to_string()),
-        },
-        Some((word, _)) if word == "--help" || word == "-h" => say(&format!("{HELP}{}\n", operate::usage(SERVICE))),
-        Some(_) => {
-            return misunderstood(&format!("the arguments are not understood\n{HELP}{}", operate::usage(SERVICE)));
+    let arguments: Vec<_> = std::env::args_os().skip(1).collect();
+    let (done, failed) = if arguments.first().is_some_and(|word| word == "dead-letters") {
+        let rest: Vec<_> = arguments[1..].iter().map(|text| text.to_string_lossy().into_owned()).collect();
+        match operate::Command::from_arguments(SERVICE, &rest) {
+            Ok(command) => (operate(command).await.map(|()| 0), 1),
+            Err(error) => (Err(error.into()), USAGE),
+        }
+    } else {
+        match Command::from_arguments(arguments) {
+            Ok(Command::Process) => (run().await.map(|()| 0), 1),
+            Ok(Command::Help) => (help().map(|()| 0), COULD_NOT),
+            Ok(command) => (carry_out(&command).await, COULD_NOT),
+            Err(error) => (Err(error.into()), USAGE),
         }
     };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{SERVICE}: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    ExitCode::from(done.unwrap_or_else(|error| {
+        eprintln!("{SERVICE}: {error}");
+        failed
+    }))
 }
 
-fn misunderstood(message: &str) -> ExitCode {
-    eprintln!("{SERVICE}: {message}");
-    ExitCode::from(USAGE)
+fn help() -> Result<(), Box<dyn Error>> {
+    say(&format!("{}\n{}\n", Command::usage(SERVICE), operate::usage(SERVICE)))
+}
+
+/// Carries out a command that works on the projection or the log; gives its exit status.
+async fn carry_out(command: &Command) -> Result<u8, Box<dyn Error>> {
+    let environment = Environment::of_process();
+    let telemetry = telemetry::start_for_command(&environment, SERVICE)?;
+    let servers = Servers::from_environment(&environment).await?;
+    let stop = shutdown::on_signal()?;
+    servers.prepare(&stop).await?;
+    let tools = Tools {
+        generations: Arc::new(MongoProjection::new(&servers.mongo)),
+        replay: Arc::new(KafkaReplay::new(servers.kafka.clone())),
+        log: Arc::new(KafkaAppender::new(servers.kafka.clone())?),
+        config: Config::from_environment(&environment)?,
+        clock: clock::system,
+        screen: Screen::of_standard_error(),
+        stop,
+    };
+    let finished = tools::run(command, &tools).await?;
+    if !finished.text.is_empty() {
+        say(&format!("{}\n", finished.text))?;
+    }
+    telemetry.stop();
+    Ok(finished.status())
 }
 
 fn say(text: &str) -> Result<(), Box<dyn Error>> {
-    Ok(std::io::stdout().write_all(text.as_bytes())?)
+    Ok(io::stdout().write_all(text.as_bytes())?)
 }
 
 /// Works on the log and the store beside the processors that run.
-async fn operate(command: Command) -> Result<(), Box<dyn Error>> {
+async fn operate(command: operate::Command) -> Result<(), Box<dyn Error>> {
     let environment = Environment::of_process();
     let servers = Servers::from_environment(&environment).await?;
     let reader = Arc::new(KafkaChangeFeed::new(servers.kafka.clone()));
@@ -96,11 +121,19 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let registry = MetricRegistry::default();
     let log = KafkaAppender::new(servers.kafka.clone())?;
     servers.watch_circuits(&registry, &log, stop.clone())?;
+    let generations = Arc::new(MongoProjection::new(&servers.mongo));
+    let announce = {
+        let (redis, topic) = (servers.redis.clone(), servers.kafka.topic.clone());
+        move |generation: Generation| -> Arc<dyn AppliedAnnouncer> {
+            Arc::new(RedisAnnouncer::new(&redis, &applied_in(generation, &topic)))
+        }
+    };
     let ports = Ports {
-        store: Arc::new(MongoStore::new(&servers.mongo)),
+        // Which generation it is of is found out when the processor begins.
+        store: generations.writer(Generation::FIRST),
         log: Arc::new(log),
         window: Arc::new(RedisWindow::new(&servers.redis, servers.dedup_ttl)),
-        announcer: Arc::new(RedisAnnouncer::new(&servers.redis, &servers.kafka.topic)),
+        announcer: announce(Generation::FIRST),
         operators: Arc::new(MongoOperatorLog::new(&servers.mongo)),
     };
     let log = ports.log.clone();
@@ -122,7 +155,9 @@ async fn run() -> Result<(), Box<dyn Error>> {
     });
 
     servers.prepare(&stop).await?;
-    let processed = processor.run(Box::new(KafkaSubscriber::new(servers.kafka.clone())), stop).await;
+    let replay = Arc::new(KafkaReplay::new(servers.kafka.clone()));
+    let follow = Follow { generations, replay, announce: Box::new(announce) };
+    let processed = follow.run(&processor, stop).await;
     log.flush().await;
     drained.cancel();
     serving.await??;

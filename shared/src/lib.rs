@@ -4,7 +4,7 @@
 //!   the decision what an event does to it. No I/O, no clock, no log line.
 //! - [`carrier`]: the vocabularies of carriers, pure as well: from their codes, texts and local times to our words.
 //! - [`event_log`], [`change_feed`], [`shipment_store`], [`dedup_window`], [`applied`], [`user_store`], [`api_key_store`], [`number_lease`],
-//!   [`unmapped_codes`], [`idempotency`], [`operator_log`]: the ports.
+//!   [`unmapped_codes`], [`idempotency`], [`operator_log`], [`projection`]: the ports.
 //!   Each module's documentation is its contract; the adapters and the one conformance suite that all of them
 //!   pass stand beside it.
 //! - [`dead_letters`]: what operators see of dead letters and do about them, on these ports.
@@ -25,6 +25,7 @@ pub mod idempotency;
 pub mod metrics;
 pub mod number_lease;
 pub mod operator_log;
+pub mod projection;
 #[cfg(any(test, feature = "conformance"))]
 pub mod real_servers;
 #[cfg(all(feature = "kafka", feature = "mongo", feature = "redis"))]

@@ -10,6 +10,8 @@ use crate::event_log::kafka::{KafkaAppender, KafkaSettings, TopicsError, ensure_
 use crate::idempotency::mongo::MongoKeys;
 use crate::metrics::{MetricError, MetricRegistry};
 use crate::mongo::MongoConnection;
+use crate::projection::mongo::MongoProjection;
+use crate::projection::{Generation, ProjectionControl};
 use crate::redis::RedisConnection;
 use crate::settings::{Environment, SettingError};
 use crate::shipment_store::StoreError;
@@ -22,6 +24,12 @@ const PREPARE_PAUSE: Duration = Duration::from_secs(1);
 const CIRCUIT_INTERVAL: Duration = Duration::from_secs(1);
 /// Longest `DEDUP_TTL_SECONDS`, a week: at 10,000 events a second already an hour takes 4 GB of Redis.
 const LONGEST_WINDOW_SECONDS: u64 = 7 * 24 * 3600;
+
+/// What the applied positions of a generation are announced under: those of another one say nothing about it.
+#[must_use]
+pub fn applied_in(generation: Generation, topic: &str) -> String {
+    generation.name(topic, "@g")
+}
 
 /// Connections and settings of one process. Nothing is connected before it is used.
 pub struct Servers {
@@ -87,7 +95,8 @@ impl Servers {
     }
 
     async fn ensure_schema(&self) -> Result<(), StoreError> {
-        MongoStore::new(&self.mongo).ensure_schema().await?;
+        let live = MongoProjection::new(&self.mongo).read().await?.live;
+        MongoStore::of(&self.mongo, live).ensure_schema().await?;
         MongoUsers::new(&self.mongo).ensure_schema().await?;
         MongoKeys::new(&self.mongo).ensure_schema().await
     }

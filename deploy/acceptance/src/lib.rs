@@ -21,6 +21,7 @@ pub mod program;
 pub mod sample;
 pub mod servers;
 pub mod stage;
+pub mod tool;
 pub mod topic;
 pub mod verdict;
 pub mod wait;

@@ -30,7 +30,7 @@ pub struct Platform {
     added: AtomicU32,
     /// What a pair keeps on its servers.
     pair: Option<Pair>,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 /// A program and where it listens.
@@ -49,6 +49,8 @@ pub struct Pair {
     pub topic: String,
     /// The database.
     pub database: String,
+    /// The settings of its programs.
+    pub environment: Vec<(String, String)>,
 }
 
 impl Served {
@@ -120,17 +122,20 @@ impl Platform {
     pub async fn pair_with(servers: &Servers, ingest: usize, processors: usize, settings: &[(&str, &str)]) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory can be made");
         let database = unique_name("acceptance");
-        let pair = Pair { servers: servers.clone(), topic: format!("{database}.events"), database };
+        let topic = format!("{database}.events");
         let environment = [
             ("ENV", "development"),
             ("KAFKA_BROKERS", &servers.kafka_brokers),
             ("MONGO_URI", &servers.mongo_uri),
             ("REDIS_ADDR", &servers.redis_addr),
-            ("KAFKA_TOPIC", &pair.topic),
-            ("KAFKA_GROUP", &pair.database),
-            ("MONGO_DB", &pair.database),
+            ("KAFKA_TOPIC", &topic),
+            ("KAFKA_GROUP", &database),
+            ("MONGO_DB", &database),
         ];
         let environment = [&environment, settings].concat();
+        let own = environment.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let (servers, topic, database) = (servers.clone(), topic.clone(), database.clone());
+        let pair = Pair { servers, topic, database, environment: own };
         let start = |service: &str, number: usize, binary| {
             Served::start(&format!("{service}-{number}"), binary, &environment, directory.path())
         };
@@ -143,7 +148,7 @@ impl Platform {
     async fn of(edges: Vec<Served>, processors: Vec<Served>, pair: Option<Pair>, directory: TempDir) -> Self {
         let seeded = [const { OnceCell::const_new() }; 3];
         let (callers, added) = (AtomicUsize::new(0), AtomicU32::new(0));
-        let mut platform = Self { edges, processors, seeded, callers, added, pair, _directory: directory };
+        let mut platform = Self { edges, processors, seeded, callers, added, pair, directory };
         for served in platform.edges.iter_mut().chain(&mut platform.processors) {
             served.ready().await;
         }
@@ -157,6 +162,12 @@ impl Platform {
     #[must_use]
     pub fn on_servers(&self) -> &Pair {
         self.pair.as_ref().expect("asked of a pair")
+    }
+
+    /// The `DATA_DIR` of `rastro`.
+    #[must_use]
+    pub fn data_directory(&self) -> std::path::PathBuf {
+        self.directory.path().join("data")
     }
 
     /// A caller who has not logged in. Callers are spread over the edges, so that what one reads another one wrote.

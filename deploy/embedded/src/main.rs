@@ -13,17 +13,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ingest_service::{Command, CreateAdmin, DEFAULT_PORT};
-use processor_service::{Processor, operate};
+use processor_service::tools::{self, COULD_NOT, Screen, Tools};
+use processor_service::{Processor, command, operate};
 use shared::api_key_store::sqlite::SqliteApiKeys;
 use shared::applied::in_process::AppliedPositions;
 use shared::clock;
 use shared::dead_letters::DeadLetters;
 use shared::dedup_window::memory::MemoryWindow;
+use shared::event_log::replay::EventReplay;
 use shared::event_log::sqlite::SqliteLog;
 use shared::idempotency::sqlite::SqliteKeys;
 use shared::metrics::MetricRegistry;
 use shared::number_lease::sqlite::SqliteLeases;
 use shared::operator_log::sqlite::SqliteOperatorLog;
+use shared::projection::ProjectionControl;
+use shared::projection::sqlite::SqliteProjection;
 use shared::settings::{Environment, SettingError};
 use shared::shipment_store::sqlite::SqliteStore;
 use shared::sqlite::Database;
@@ -52,10 +56,16 @@ async fn main() -> ExitCode {
             Err(error) => misunderstood(&error),
         };
     }
+    if arguments.first().is_some_and(|word| command::NAMES.iter().any(|name| word == *name)) {
+        return on_the_file(arguments).await;
+    }
     ended(match Command::from_arguments(PROGRAM, arguments.into_iter()) {
         Ok(Command::Serve) => run().await,
         Ok(Command::CreateAdmin(command)) => create_admin(command).await,
-        Ok(Command::Help) => say(&format!("{}\n{}", Command::usage(PROGRAM), operate::usage(PROGRAM))),
+        Ok(Command::Help) => {
+            let (others, letters) = (command::Command::usage(PROGRAM), operate::usage(PROGRAM));
+            say(&format!("{}\n{others}\n{letters}", Command::usage(PROGRAM)))
+        }
         Err(error) => return misunderstood(&error),
     })
 }
@@ -93,6 +103,48 @@ async fn operate(command: operate::Command) -> Result<(), Box<dyn Error>> {
     Ok(io::stdout().write_all(said.as_bytes())?)
 }
 
+/// A command that works on the projection or the log; the file must be no other process's.
+async fn on_the_file(arguments: Vec<std::ffi::OsString>) -> ExitCode {
+    let done = match command::Command::from_arguments(arguments) {
+        Ok(command::Command::Help) => say(&command::Command::usage(PROGRAM)).map(|()| 0),
+        Ok(command) => carry_out(&command).await,
+        Err(error) => Err(error.into()),
+    };
+    ExitCode::from(done.unwrap_or_else(|error| {
+        eprintln!("{PROGRAM}: {error}");
+        COULD_NOT
+    }))
+}
+
+async fn carry_out(command: &command::Command) -> Result<u8, Box<dyn Error>> {
+    let environment = Environment::of_process();
+    let telemetry = telemetry::start_for_command(&environment, PROGRAM)?;
+    let stop = shutdown::on_signal()?;
+    let database = Arc::new(open(&file_in(&data_directory(&environment)))?);
+    let log = Arc::new(SqliteLog::open(database.clone(), clock::system)?);
+    let tools = Tools {
+        generations: Arc::new(SqliteProjection::new(database)),
+        replay: log.clone(),
+        log,
+        config: processor_config(&environment)?,
+        clock: clock::system,
+        screen: Screen::of_standard_error(),
+        stop,
+    };
+    let finished = tools::run(command, &tools).await?;
+    if !finished.text.is_empty() {
+        say(&finished.text)?;
+    }
+    telemetry.stop();
+    Ok(finished.status())
+}
+
+fn processor_config(environment: &Environment) -> Result<processor_service::config::Config, SettingError> {
+    let config = processor_service::config::Config::from_environment(environment)?;
+    // One file, one partition: another lane would have nothing to do.
+    Ok(processor_service::config::Config { lanes: 1, ..config })
+}
+
 fn say(text: &str) -> Result<(), Box<dyn Error>> {
     Ok(writeln!(io::stdout(), "{text}")?)
 }
@@ -116,8 +168,7 @@ fn data_dir(problem: &dyn std::fmt::Display) -> SettingError {
 async fn run() -> Result<(), Box<dyn Error>> {
     let environment = Environment::of_process();
     let mut edge = ingest_service::Config::from_environment(&environment)?;
-    let mut processor = processor_service::config::Config::from_environment(&environment)?;
-    processor.lanes = 1; // one file, one partition: another lane would have nothing to do
+    let processor = processor_config(&environment)?;
     let window = environment.number("DEDUP_TTL_SECONDS", 3600, 1..=LONGEST_WINDOW)?;
     let data = data_directory(&environment);
     let telemetry = telemetry::start(&environment, PROGRAM)?;
@@ -132,7 +183,9 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let registry = MetricRegistry::default();
     let applied = Arc::new(AppliedPositions::default());
     let window = Arc::new(MemoryWindow::new(Duration::from_secs(window)));
-    let store = Arc::new(SqliteStore::new(database.clone()));
+    // The commands that change it run while this process does not.
+    let live = SqliteProjection::new(database.clone()).read().await?.live;
+    let store = Arc::new(SqliteStore::of(database.clone(), live));
     let log = SqliteLog::open(database.clone(), clock::system)?;
     let operators = Arc::new(SqliteOperatorLog::new(database.clone()));
     let users = Arc::new(SqliteUsers::new(database.clone()));
@@ -189,7 +242,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
         served
     };
     let processing = async {
-        let processed = processor.run(Box::new(log.subscriber()), edge_ended.clone()).await;
+        let processed = processor.run(log.member(live), edge_ended.clone()).await;
         stop.cancel(); // already cancelled, unless the processor cannot go on
         processed
     };

@@ -10,13 +10,18 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::murmur2::partition_of;
+use super::replay::{EventReplay, Held, Offsets, ReplayError, ReplayInParts, Stretch};
 use super::{
     AppendError, Appended, COMMIT_INTERVAL, EventAppender, EventSubscriber, LogRecord, NewRecord, Offer,
     PartitionConsumer, Position, SubscribeError, Topic,
 };
+use crate::projection::Generation;
+use crate::shipment::Timestamp;
 
 /// How often a subscriber with nothing to do looks around.
 const IDLE: Duration = Duration::from_millis(5);
+/// Records that a replay reads at once.
+const READ_AT_ONCE: usize = 1_000;
 
 /// A log. Clones are the same log.
 #[derive(Clone)]
@@ -37,7 +42,8 @@ struct Shared {
 #[derive(Default)]
 struct Inner {
     records: HashMap<(Topic, i32), Kept>,
-    committed: HashMap<i32, i64>,
+    committed: HashMap<(Generation, i32), i64>,
+    members: HashMap<Generation, usize>,
 }
 
 /// What a partition still holds.
@@ -112,17 +118,23 @@ impl MemoryLog {
     /// The next offset that a subscriber would begin with.
     #[must_use]
     pub fn committed(&self, partition: i32) -> i64 {
-        self.inner().committed.get(&partition).copied().unwrap_or(0)
+        self.committed_by(Generation::FIRST, partition)
+    }
+
+    /// The next offset that a subscriber of a generation's group would begin with.
+    #[must_use]
+    pub fn committed_by(&self, generation: Generation, partition: i32) -> i64 {
+        self.inner().committed.get(&(generation, partition)).copied().unwrap_or(0)
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
         self.shared.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn commit(&self, positions: &[Position]) {
+    fn commit(&self, generation: Generation, positions: &[Position]) {
         let mut inner = self.inner();
         for position in positions {
-            inner.committed.insert(position.partition, position.offset);
+            inner.committed.insert((generation, position.partition), position.offset);
         }
     }
 
@@ -174,15 +186,28 @@ impl EventAppender for MemoryLog {
     async fn flush(&self) {}
 }
 
-/// The one member of the log's one group: it owns all partitions.
+/// The one member of the group of the first generation: it owns all partitions.
 pub struct MemorySubscriber(pub MemoryLog);
 
 impl EventSubscriber for MemorySubscriber {
     fn run(self: Box<Self>, consumer: &dyn PartitionConsumer, stop: &CancellationToken) -> Result<(), SubscribeError> {
-        let log = self.0;
+        Box::new(Member { log: self.0, generation: Generation::FIRST }).run(consumer, stop)
+    }
+}
+
+/// The one member of a generation's group.
+struct Member {
+    log: MemoryLog,
+    generation: Generation,
+}
+
+impl EventSubscriber for Member {
+    fn run(self: Box<Self>, consumer: &dyn PartitionConsumer, stop: &CancellationToken) -> Result<(), SubscribeError> {
+        let Self { log, generation } = *self;
         let partitions: Vec<i32> = (0..log.shared.partitions).collect();
+        *log.inner().members.entry(generation).or_default() += 1;
         consumer.assigned(&partitions);
-        let mut next: HashMap<i32, i64> = partitions.iter().map(|&p| (p, log.committed(p))).collect();
+        let mut next: HashMap<i32, i64> = partitions.iter().map(|&p| (p, log.committed_by(generation, p))).collect();
         let mut committed_at = Instant::now();
         while !stop.is_cancelled() {
             consumer.alive();
@@ -191,11 +216,11 @@ impl EventSubscriber for MemorySubscriber {
                 offered |= offer_new(&log, consumer, partition, next.entry(partition).or_default());
             }
             if committed_at.elapsed() >= COMMIT_INTERVAL {
-                log.commit(&consumer.durable());
+                log.commit(generation, &consumer.durable());
                 committed_at = Instant::now();
                 for &partition in &partitions {
                     let (_, end) = log.held_offsets(Topic::Events, partition);
-                    consumer.lag(partition, end - log.committed(partition));
+                    consumer.lag(partition, end - log.committed_by(generation, partition));
                 }
             }
             if !offered {
@@ -204,8 +229,81 @@ impl EventSubscriber for MemorySubscriber {
             }
         }
         consumer.revoked(&partitions);
-        log.commit(&consumer.durable());
+        log.commit(generation, &consumer.durable());
+        *log.inner().members.entry(generation).or_default() -= 1;
         Ok(())
+    }
+}
+
+#[async_trait]
+impl EventReplay for MemoryLog {
+    async fn held(&self) -> Result<Held, ReplayError> {
+        let mut held = Held::default();
+        for partition in 0..self.shared.partitions {
+            let (begin, end) = self.held_offsets(Topic::Events, partition);
+            held.begin.insert(partition, begin);
+            held.end.insert(partition, end);
+        }
+        Ok(held)
+    }
+
+    async fn offsets_at(&self, time: Timestamp) -> Result<Offsets, ReplayError> {
+        let first = |partition| {
+            let (begin, end) = self.held_offsets(Topic::Events, partition);
+            let records = self.records_from(Topic::Events, Position { partition, offset: begin }, usize::MAX);
+            let first = records.iter().find(|record| record.timestamp >= time.as_millis());
+            first.map_or(end, |record| record.position.offset)
+        };
+        Ok((0..self.shared.partitions).map(|partition| (partition, first(partition))).collect())
+    }
+
+    async fn committed(&self, generation: Generation) -> Result<Offsets, ReplayError> {
+        let inner = self.inner();
+        let own = inner.committed.iter().filter(|((of, _), _)| *of == generation);
+        Ok(own.map(|((_, partition), offset)| (*partition, *offset)).collect())
+    }
+
+    async fn commit(&self, generation: Generation, offsets: &Offsets) -> Result<(), ReplayError> {
+        if EventReplay::has_members(self, generation).await? {
+            return Err(ReplayError("the group has members".to_owned()));
+        }
+        let positions: Vec<_> = offsets.iter().map(|(&partition, &offset)| Position { partition, offset }).collect();
+        Self::commit(self, generation, &positions);
+        Ok(())
+    }
+
+    async fn has_members(&self, generation: Generation) -> Result<bool, ReplayError> {
+        Ok(self.inner().members.get(&generation).is_some_and(|&members| members > 0))
+    }
+
+    async fn forget(&self, generation: Generation) -> Result<(), ReplayError> {
+        if EventReplay::has_members(self, generation).await? {
+            return Err(ReplayError("the group has members".to_owned()));
+        }
+        self.inner().committed.retain(|(of, _), _| *of != generation);
+        Ok(())
+    }
+
+    fn member(&self, generation: Generation) -> Box<dyn EventSubscriber> {
+        Box::new(Member { log: self.clone(), generation })
+    }
+
+    fn replay(&self, stretch: Stretch) -> Box<dyn EventSubscriber> {
+        let (log, committing, generation) = (self.clone(), self.clone(), stretch.commit);
+        let read = move |partition, from: i64| {
+            let (begin, _) = log.held_offsets(Topic::Events, partition);
+            let from = Position { partition, offset: from.max(begin) };
+            Ok(log.records_from(Topic::Events, from, READ_AT_ONCE))
+        };
+        let commit = move |offsets: &Offsets| {
+            let positions: Vec<_> =
+                offsets.iter().map(|(&partition, &offset)| Position { partition, offset }).collect();
+            if let Some(generation) = generation {
+                committing.commit(generation, &positions);
+            }
+            Ok(())
+        };
+        Box::new(ReplayInParts { stretch, read: Box::new(read), commit: Box::new(commit) })
     }
 }
 
@@ -243,5 +341,11 @@ mod tests {
                 read: Box::new(move |topic| read.records(topic)),
             }
         });
+    }
+
+    #[tokio::test]
+    async fn its_past_keeps_every_promise() {
+        let log = MemoryLog::new(5, || crate::clock::system().as_millis());
+        crate::event_log::conformance::replaying::run(&log, &log).await;
     }
 }

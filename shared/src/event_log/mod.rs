@@ -35,6 +35,7 @@ pub mod conformance;
 pub mod kafka;
 pub mod memory;
 pub mod murmur2;
+pub mod replay;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 

@@ -77,6 +77,12 @@ impl MongoConnection {
         self.database.collection_with_options(name, options)
     }
 
+    /// A collection whose reads see every write that was acknowledged before they began, whoever may think that it is the primary.
+    pub(crate) fn linearizable(&self, name: &str) -> Collection<RawDocumentBuf> {
+        let options = CollectionOptions::builder().read_concern(ReadConcern::linearizable()).build();
+        self.database.collection_with_options(name, options)
+    }
+
     /// A collection for use in a [`MongoConnection::transaction`], which has concerns of its own.
     pub(crate) fn collection_in_transactions(&self, name: &str) -> Collection<RawDocumentBuf> {
         self.database.collection(name)

@@ -1,14 +1,16 @@
 //! The store in memory, for tests. It can be told to be away, to refuse a shipment, and to fail after it has written.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::Bound;
+use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 
 use super::{
-    EventRow, KnownKey, ListBounds, ListFilter, Page, PageStart, RowPosition, ShipmentReader, ShipmentWriter,
-    StateWrite, StoreError, StoredShipment, Total,
+    Documents, EventRow, Found, KnownKey, ListBounds, ListFilter, Page, PageStart, RowPosition, ShipmentReader,
+    ShipmentScan, ShipmentWriter, StateWrite, StoreError, StoredShipment, Total,
 };
 use crate::shipment::{Outcome, RowId, Shipment, Terms, TrackingNumber};
 
@@ -77,6 +79,14 @@ impl MemoryStore {
     #[must_use]
     pub fn all_shipments(&self) -> Vec<StoredShipment> {
         self.inner().shipments.values().cloned().collect()
+    }
+
+    /// Changes a stored shipment as nobody but a mistake or a person would.
+    ///
+    /// # Panics
+    /// It is not there.
+    pub fn corrupt(&self, number: TrackingNumber, change: impl FnOnce(&mut StoredShipment)) {
+        change(self.inner().shipments.get_mut(&number).expect("the shipment is there"));
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -253,6 +263,40 @@ impl ShipmentReader for MemoryStore {
     async fn check(&self) -> Result<(), StoreError> {
         self.reach().map(drop)
     }
+}
+
+#[async_trait]
+impl ShipmentScan for MemoryStore {
+    async fn walk_shipments(&self, after: Option<&str>, limit: u32) -> Result<Documents<StoredShipment>, StoreError> {
+        Ok(walk(&self.reach()?.shipments, after, limit))
+    }
+
+    async fn walk_rows(&self, after: Option<&str>, limit: u32) -> Result<Documents<EventRow>, StoreError> {
+        Ok(walk(&self.reach()?.rows, after, limit))
+    }
+
+    async fn shipments_by_id(&self, ids: &[String]) -> Result<Documents<StoredShipment>, StoreError> {
+        Ok(look_up(&self.reach()?.shipments, ids))
+    }
+
+    async fn rows_by_id(&self, ids: &[String]) -> Result<Documents<EventRow>, StoreError> {
+        Ok(look_up(&self.reach()?.rows, ids))
+    }
+
+    async fn estimated_shipments(&self) -> Result<u64, StoreError> {
+        Ok(self.reach()?.shipments.len() as u64)
+    }
+}
+
+fn walk<K: Ord + FromStr + ToString, T: Clone>(all: &BTreeMap<K, T>, after: Option<&str>, limit: u32) -> Documents<T> {
+    let begin = after.and_then(|id| id.parse::<K>().ok()).map_or(Bound::Unbounded, Bound::Excluded);
+    let found = all.range((begin, Bound::Unbounded)).take(limit as usize);
+    found.map(|(id, document)| (id.to_string(), Found::Readable(document.clone()))).collect()
+}
+
+fn look_up<K: Ord + FromStr, T: Clone>(all: &BTreeMap<K, T>, ids: &[String]) -> Documents<T> {
+    let find = |id: &String| Some((id.clone(), Found::Readable(all.get(&id.parse().ok()?)?.clone())));
+    ids.iter().filter_map(find).collect()
 }
 
 fn order(stored: &StoredShipment) -> (crate::shipment::Timestamp, TrackingNumber) {

@@ -28,6 +28,7 @@ pub mod memory;
 #[cfg(feature = "mongo")]
 pub mod mongo;
 mod row;
+mod scan;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 
@@ -35,9 +36,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use serde::Serialize;
 
 pub use list::{ListBounds, ListFilter, Page, PageStart, Total};
 pub use row::{EventRow, KnownKey, RowPosition};
+pub use scan::{Documents, Found, ShipmentScan};
 
 use crate::shipment::{RowId, Shipment, ShipmentCreated, ShipmentState, TrackingNumber};
 
@@ -120,7 +123,7 @@ pub trait ShipmentWriter: Send + Sync {
 }
 
 /// A shipment as it is read: what never changes and what events have made of it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct StoredShipment {
     /// The registration.
     pub created: ShipmentCreated,

@@ -41,7 +41,19 @@ impl Telemetry {
 /// # Errors
 /// One of the variables is wrong.
 pub fn start(environment: &Environment, service: &'static str) -> Result<Telemetry, SettingError> {
-    let level = environment.text_or("LOG_LEVEL", "info");
+    start_at("info", environment, service)
+}
+
+/// The same for a command that a person watches: `LOG_LEVEL` is `warn` when nothing else is said.
+///
+/// # Errors
+/// One of the variables is wrong.
+pub fn start_for_command(environment: &Environment, program: &'static str) -> Result<Telemetry, SettingError> {
+    start_at("warn", environment, program)
+}
+
+fn start_at(level: &str, environment: &Environment, service: &'static str) -> Result<Telemetry, SettingError> {
+    let level = environment.text_or("LOG_LEVEL", level);
     let filter = EnvFilter::try_new(&level).map_err(|error| SettingError::new("LOG_LEVEL", error.to_string()))?;
     let terminal = std::io::stderr().is_terminal();
     let json = environment.choice("LOG_FORMAT", !terminal, &[("text", false), ("json", true)])?;

@@ -6,6 +6,7 @@
 mod crash;
 mod handover;
 mod outages;
+mod rebuilds;
 mod storm;
 mod streams;
 

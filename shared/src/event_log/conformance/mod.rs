@@ -5,6 +5,7 @@
 
 mod appending;
 mod recorder;
+pub mod replaying;
 mod subscribing;
 
 use std::collections::BTreeMap;

@@ -17,6 +17,7 @@ mod pump;
 pub(crate) mod questions;
 mod reader;
 pub(crate) mod record;
+mod replay;
 mod settings;
 mod subscriber;
 mod topics;
@@ -31,6 +32,7 @@ use rdkafka::error::KafkaError;
 
 pub use appender::KafkaAppender;
 pub use reader::{ReadError, read_all, read_each};
+pub use replay::KafkaReplay;
 pub use settings::{KafkaSecurity, KafkaSettings};
 pub use subscriber::KafkaSubscriber;
 pub use topics::{TopicsError, ensure_topics};

@@ -4,6 +4,7 @@
 //! Changes that are older than [`CHANGES_KEPT`] are deleted by the appends of newer ones.
 
 mod headers;
+mod replay;
 mod subscriber;
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,7 @@ use super::{
     APPEND_DEADLINE, AppendError, Appended, CHANGES_KEPT, EventAppender, LogRecord, NewRecord, Position, Topic,
 };
 use crate::clock::Clock;
+use crate::projection::Generation;
 use crate::sqlite::{Database, DatabaseError, Reader};
 
 pub use subscriber::SqliteSubscriber;
@@ -44,11 +46,17 @@ pub struct SqliteLog {
 struct News {
     end: Mutex<i64>,
     grown: Condvar,
+    /// Generations whose group has a member.
+    members: Mutex<Vec<Generation>>,
 }
 
 impl News {
     fn end(&self) -> MutexGuard<'_, i64> {
         self.end.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn members(&self) -> MutexGuard<'_, Vec<Generation>> {
+        self.members.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn tell(&self, end: i64) {
@@ -80,10 +88,10 @@ impl SqliteLog {
         Ok(log)
     }
 
-    /// The subscriber to this log. There is one group with one member: take one at a time.
+    /// The subscriber to this log, of the first generation's group. There is one member: take one at a time.
     #[must_use]
     pub fn subscriber(&self) -> SqliteSubscriber {
-        SqliteSubscriber::new(self.clone())
+        SqliteSubscriber::new(self.clone(), Generation::FIRST)
     }
 
     /// The records of `topic` from `from` on: at most `records`, and no more than about `bytes`, but at least one when there is one.
@@ -101,18 +109,31 @@ impl SqliteLog {
     }
 
     /// The offset that the subscriber begins with.
-    fn committed(&self) -> Result<i64, DatabaseError> {
+    fn committed(&self, generation: Generation) -> Result<i64, DatabaseError> {
+        Ok(self.committed_offset(generation)?.unwrap_or(0))
+    }
+
+    fn committed_offset(&self, generation: Generation) -> Result<Option<i64>, DatabaseError> {
         self.database.read_blocking(Reader::Work, |connection| {
-            let sql = "SELECT coalesce(max(offset), 0) FROM log_committed";
-            Ok(connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?)
+            let sql = if generation == Generation::FIRST {
+                "SELECT offset FROM log_committed WHERE ?1 = 1"
+            } else {
+                "SELECT offset FROM log_committed_by_generation WHERE generation = ?1"
+            };
+            Ok(connection.prepare_cached(sql)?.query_row([generation.number()], |row| row.get(0)).optional()?)
         })
     }
 
-    fn commit(&self, offset: i64) -> Result<(), DatabaseError> {
+    fn commit(&self, generation: Generation, offset: i64) -> Result<(), DatabaseError> {
         self.database.write_blocking(move |connection| {
-            let sql = "INSERT INTO log_committed (id, offset) VALUES (0, ?1)
-                       ON CONFLICT (id) DO UPDATE SET offset = excluded.offset";
-            connection.prepare_cached(sql)?.execute([offset])?;
+            let sql = if generation == Generation::FIRST {
+                "INSERT INTO log_committed (id, offset) VALUES (?1 - 1, ?2)
+                 ON CONFLICT (id) DO UPDATE SET offset = excluded.offset"
+            } else {
+                "INSERT INTO log_committed_by_generation (generation, offset) VALUES (?1, ?2)
+                 ON CONFLICT (generation) DO UPDATE SET offset = excluded.offset"
+            };
+            connection.prepare_cached(sql)?.execute((generation.number(), offset))?;
             Ok(())
         })
     }

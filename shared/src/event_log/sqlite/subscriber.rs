@@ -1,4 +1,4 @@
-//! The one member of the embedded log's one group.
+//! The one member of a generation's group.
 
 use std::time::{Duration, Instant};
 
@@ -8,10 +8,11 @@ use super::{PARTITION, ReadLimit, SqliteLog};
 use crate::event_log::{
     COMMIT_INTERVAL, EventSubscriber, LogRecord, Offer, PartitionConsumer, Position, SubscribeError, Topic,
 };
+use crate::projection::Generation;
 use crate::sqlite::DatabaseError;
 
 /// Records read at once: as many as the processor takes in one batch. The bytes bound what unusually large records keep in memory.
-const CHUNK: ReadLimit = ReadLimit { records: 2_000, bytes: 4 << 20 };
+pub(super) const CHUNK: ReadLimit = ReadLimit { records: 2_000, bytes: 4 << 20 };
 /// Longest wait for news before the subscriber looks whether it should stop or commit. An append wakes it at once.
 const IDLE: Duration = Duration::from_millis(50);
 
@@ -19,6 +20,7 @@ const IDLE: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub struct SqliteSubscriber {
     log: SqliteLog,
+    generation: Generation,
     next: i64,
     /// What became durable and is not committed yet.
     durable: Option<i64>,
@@ -27,8 +29,8 @@ pub struct SqliteSubscriber {
 }
 
 impl SqliteSubscriber {
-    pub(super) fn new(log: SqliteLog) -> Self {
-        Self { log, next: 0, durable: None, committed: 0, committed_at: Instant::now() }
+    pub(super) fn new(log: SqliteLog, generation: Generation) -> Self {
+        Self { log, generation, next: 0, durable: None, committed: 0, committed_at: Instant::now() }
     }
 
     /// Offers what is there, in order, and returns when there is no more or `stop` is cancelled.
@@ -77,7 +79,7 @@ impl SqliteSubscriber {
         self.durable = news.map(|Position { offset, .. }| offset).chain(self.durable).max();
         self.committed_at = Instant::now();
         let Some(offset) = self.durable else { return };
-        match self.log.commit(offset) {
+        match self.log.commit(self.generation, offset) {
             Ok(()) => {
                 self.committed = offset;
                 self.durable = None;
@@ -95,8 +97,9 @@ impl EventSubscriber for SqliteSubscriber {
         stop: &CancellationToken,
     ) -> Result<(), SubscribeError> {
         let fatal = |error: DatabaseError| SubscribeError::Fatal(error.to_string());
-        self.committed = self.log.committed().map_err(fatal)?;
+        self.committed = self.log.committed(self.generation).map_err(fatal)?;
         self.next = self.committed;
+        self.log.news.members().push(self.generation);
         consumer.assigned(&[PARTITION]);
         tracing::info!(offset = self.next, "reading the log from the committed offset");
         let mut ended = Ok(());
@@ -108,6 +111,7 @@ impl EventSubscriber for SqliteSubscriber {
         }
         consumer.revoked(&[PARTITION]);
         self.commit(consumer);
+        self.log.news.members().retain(|&member| member != self.generation);
         ended.map_err(fatal)
     }
 }

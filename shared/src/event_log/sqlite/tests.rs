@@ -177,3 +177,11 @@ async fn a_subscriber_goes_on_behind_what_was_durable_and_is_woken_by_appends() 
     later.await.expect("no panic");
     assert_eq!(taker.offsets(), (4..11).collect::<Vec<_>>(), "from the committed offset on, and then the new one");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_past_of_the_embedded_log_keeps_every_promise() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let database = Arc::new(Database::open(&directory.path().join("rastro.sqlite")).expect("opens"));
+    let log = SqliteLog::open(database, crate::clock::system).expect("opens");
+    crate::event_log::conformance::replaying::run(&log, &log).await;
+}

@@ -14,7 +14,8 @@ mod walks;
 
 use std::sync::Arc;
 
-use super::{ListBounds, ShipmentReader, ShipmentWriter};
+use super::{EventRow, ListBounds, ShipmentReader, ShipmentWriter, StateWrite};
+use crate::shipment::{Claim, Status};
 
 pub use ceiling::{CeilingPlan, CeilingTaken, ceiling, ceiling_in_parts};
 
@@ -50,4 +51,13 @@ pub async fn run_pair(writer: Arc<dyn ShipmentWriter>, reader: Arc<dyn ShipmentR
     states::run(&*writer, &*reader).await;
     rows::run(&*writer, &*reader).await;
     concurrent::run(writer, &*reader).await;
+}
+
+/// A shipment that was just created, and the row of an event about it.
+pub(crate) fn a_shipment_and_a_row() -> (StateWrite, EventRow) {
+    let number = samples::number(1);
+    let created = samples::registration(number, 0);
+    let write = samples::creation(&created, &samples::fresh(&created, samples::at(1, 4)));
+    let report = samples::report(number, Claim::Status(Status::PickedUp), 60);
+    (write, samples::row(report, samples::row_position(1, 5, 0)))
 }

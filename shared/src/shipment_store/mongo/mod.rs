@@ -9,6 +9,9 @@
 //!   by event id (`evt_<suffix>_<H1><H2>`: the row `99M-<suffix>:<H1>` whose `h` is H2) and, by its prefix, by shipment. `h` is H2 as a number,
 //!   `e`, `o`, `p` are the position, `reason` is the outcome's, `event_reason` the reported one, `client_id` whose shipment it is.
 //!
+//! The first generation of the projection has these names; a later one has `_g<n>` behind them ([`crate::projection`]). The view shows the
+//! live one.
+//!
 //! # Costs
 //! Every further index is paid for by each event (docs/adr/0001 has the figures), so `status_events` has none and
 //! those of `shipments` hold nothing that an event changes: they are written with the creation and never again.
@@ -19,6 +22,7 @@ mod list;
 #[cfg(test)]
 mod plans;
 mod reader;
+mod scan;
 mod schema;
 #[cfg(test)]
 mod tests;
@@ -31,7 +35,8 @@ use mongodb::bson::{Document, RawDocument, RawDocumentBuf, doc};
 use mongodb::{Collection, Cursor};
 
 use super::{EventRow, KnownKey, ShipmentWriter, StateWrite, StoreError};
-use crate::mongo::{CALL_DEADLINE, MongoConnection, SERVER_DEADLINE, ids_in, within};
+use crate::mongo::{CALL_DEADLINE, MongoConnection, SERVER_DEADLINE, ids_in, majority, within};
+use crate::projection::Generation;
 use crate::shipment::{RowId, Shipment, TrackingNumber};
 
 pub use reader::MongoReader;
@@ -44,17 +49,38 @@ const SHIPMENTS_FLAT: &str = "shipments_flat";
 /// Most ids in one `$in`: at 40 bytes each, 400 KB of a 16 MiB command.
 const LOOK_UP_IDS: usize = 10_000;
 
+/// The collections of one generation.
+#[derive(Clone, Debug)]
+struct Names {
+    shipments: String,
+    status_events: String,
+}
+
+impl Names {
+    fn of(generation: Generation) -> Self {
+        let name = |first| generation.name(first, "_g");
+        Self { shipments: name(SHIPMENTS), status_events: name(STATUS_EVENTS) }
+    }
+}
+
 /// The writing side, for the processor.
 #[derive(Clone, Debug)]
 pub struct MongoStore {
     connection: MongoConnection,
+    names: Names,
 }
 
 impl MongoStore {
-    /// The store on `connection`. Nothing is connected yet; see [`MongoStore::ensure_schema`].
+    /// The store on `connection`, of the first generation. Nothing is connected yet; see [`MongoStore::ensure_schema`].
     #[must_use]
     pub fn new(connection: &MongoConnection) -> Self {
-        Self { connection: connection.clone() }
+        Self::of(connection, Generation::FIRST)
+    }
+
+    /// The same of any generation.
+    #[must_use]
+    pub fn of(connection: &MongoConnection, generation: Generation) -> Self {
+        Self { connection: connection.clone(), names: Names::of(generation) }
     }
 
     /// The store in `database` on the servers of `uri`, with connections of its own.
@@ -71,15 +97,43 @@ impl MongoStore {
     /// # Errors
     /// MongoDB is away, or refuses.
     pub async fn ensure_schema(&self) -> Result<(), StoreError> {
-        schema::ensure(&self.connection).await
+        self.ensure_indexes().await?;
+        self.ensure_view().await
+    }
+
+    /// Makes the indexes that are not there yet.
+    ///
+    /// # Errors
+    /// MongoDB is away, refuses, or is still at it.
+    pub async fn ensure_indexes(&self) -> Result<(), StoreError> {
+        schema::ensure_indexes(&self.connection, &self.names).await
+    }
+
+    /// Makes the view show this generation.
+    ///
+    /// # Errors
+    /// MongoDB is away, or refuses.
+    pub async fn ensure_view(&self) -> Result<(), StoreError> {
+        schema::ensure_view(&self.connection, &self.names).await
+    }
+
+    /// Drops the collections of this generation.
+    ///
+    /// # Errors
+    /// MongoDB is away.
+    pub async fn drop_collections(&self) -> Result<(), StoreError> {
+        for collection in [self.shipments(), self.status_events()] {
+            within(CALL_DEADLINE, collection.drop().write_concern(majority())).await?;
+        }
+        Ok(())
     }
 
     fn shipments(&self) -> Collection<RawDocumentBuf> {
-        self.connection.collection(SHIPMENTS)
+        self.connection.collection(&self.names.shipments)
     }
 
     fn status_events(&self) -> Collection<RawDocumentBuf> {
-        self.connection.collection(STATUS_EVENTS)
+        self.connection.collection(&self.names.status_events)
     }
 }
 
@@ -158,15 +212,15 @@ impl ShipmentWriter for MongoStore {
     }
 
     async fn insert_events(&self, rows: &[EventRow]) -> Result<(), StoreError> {
-        write::insert_events(&self.connection, rows).await
+        write::insert_events(&self.connection, &self.names, rows).await
     }
 
     async fn replace_events(&self, rows: &[EventRow]) -> Result<(), StoreError> {
-        write::replace_events(&self.connection, rows).await
+        write::replace_events(&self.connection, &self.names, rows).await
     }
 
     async fn write_states(&self, writes: &[StateWrite]) -> Result<(), StoreError> {
-        write::write_states(&self.connection, writes).await
+        write::write_states(&self.connection, &self.names, writes).await
     }
 
     async fn check(&self) -> Result<(), StoreError> {

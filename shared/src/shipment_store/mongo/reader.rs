@@ -5,8 +5,9 @@ use mongodb::Collection;
 use mongodb::bson::{RawDocumentBuf, doc};
 
 use super::list::Lists;
-use super::{SHIPMENTS, STATUS_EVENTS, decode, find_rows, prefix_range, read_all};
+use super::{Names, decode, find_rows, prefix_range, read_all};
 use crate::mongo::{CALL_DEADLINE, MongoConnection, SERVER_DEADLINE, within};
+use crate::projection::Generation;
 use crate::shipment::{RowId, TrackingNumber};
 use crate::shipment_store::{
     EventRow, ListBounds, ListFilter, Page, PageStart, RowPosition, ShipmentReader, StoreError, StoredShipment,
@@ -16,14 +17,21 @@ use crate::shipment_store::{
 #[derive(Clone, Debug)]
 pub struct MongoReader {
     connection: MongoConnection,
+    names: Names,
     bounds: ListBounds,
 }
 
 impl MongoReader {
-    /// The reader on `connection`.
+    /// The reader on `connection`, of the first generation.
     #[must_use]
     pub fn new(connection: &MongoConnection) -> Self {
-        Self { connection: connection.clone(), bounds: ListBounds::default() }
+        Self::of(connection, Generation::FIRST)
+    }
+
+    /// The same of any generation.
+    #[must_use]
+    pub fn of(connection: &MongoConnection, generation: Generation) -> Self {
+        Self { connection: connection.clone(), names: Names::of(generation), bounds: ListBounds::default() }
     }
 
     /// The same reader, whose lists cost no more than `bounds`.
@@ -40,12 +48,12 @@ impl MongoReader {
         MongoConnection::open(uri, database).await.map(|connection| Self::new(&connection))
     }
 
-    fn shipments(&self) -> Collection<RawDocumentBuf> {
-        self.connection.collection(SHIPMENTS)
+    pub(super) fn shipments(&self) -> Collection<RawDocumentBuf> {
+        self.connection.collection(&self.names.shipments)
     }
 
-    fn status_events(&self) -> Collection<RawDocumentBuf> {
-        self.connection.collection(STATUS_EVENTS)
+    pub(super) fn status_events(&self) -> Collection<RawDocumentBuf> {
+        self.connection.collection(&self.names.status_events)
     }
 }
 

@@ -4,24 +4,28 @@ use std::time::Duration;
 
 use mongodb::bson::{Document, doc};
 
-use super::{SHIPMENTS, SHIPMENTS_FLAT};
+use super::{Names, SHIPMENTS_FLAT};
 use crate::mongo::{MongoConnection, codes};
 use crate::shipment_store::StoreError;
 
 /// How long the building of the indexes may take before the caller is told to try again; MongoDB goes on with it.
 const SCHEMA_DEADLINE: Duration = Duration::from_secs(60);
 
-/// Makes what is not there yet. Two processes may do so at once: the server lets the second one find it done.
-pub(super) async fn ensure(connection: &MongoConnection) -> Result<(), StoreError> {
+/// Makes the indexes that are not there yet. Two processes may do so at once: the server lets the second one find it done.
+pub(super) async fn ensure_indexes(connection: &MongoConnection, names: &Names) -> Result<(), StoreError> {
+    connection.administer(indexes(&names.shipments), SCHEMA_DEADLINE).await.map_err(|failure| failure.error)
+}
+
+/// Makes the view, or makes it show this generation.
+pub(super) async fn ensure_view(connection: &MongoConnection, names: &Names) -> Result<(), StoreError> {
     let administer = async |command| connection.administer(command, SCHEMA_DEADLINE).await;
-    administer(indexes()).await.map_err(|failure| failure.error)?;
     let view = |verb| {
         let mut command = doc! { verb: SHIPMENTS_FLAT };
-        command.extend(doc! { "viewOn": SHIPMENTS, "pipeline": flat() });
+        command.extend(doc! { "viewOn": &names.shipments, "pipeline": flat() });
         command
     };
     match administer(view("create")).await {
-        // An older version of us may have made it.
+        // An older version of us may have made it, or it shows another generation.
         Err(failure) if failure.code == Some(codes::NAMESPACE_EXISTS) => {
             administer(view("collMod")).await.map_err(|failure| failure.error)
         }
@@ -30,8 +34,8 @@ pub(super) async fn ensure(connection: &MongoConnection) -> Result<(), StoreErro
 }
 
 /// The lists of one client and of all, of one service type and of every one, newest first. Nothing in them is ever changed by an event.
-fn indexes() -> Document {
-    doc! { "createIndexes": SHIPMENTS, "indexes": [
+fn indexes(shipments: &str) -> Document {
+    doc! { "createIndexes": shipments, "indexes": [
         { "name": "client_newest_first", "key": { "client_id": 1, "created_at": -1, "_id": -1 } },
         { "name": "newest_first", "key": { "created_at": -1, "_id": -1 } },
         { "name": "service_newest_first", "key": { "service_type": 1, "created_at": -1, "_id": -1 } },

@@ -6,7 +6,7 @@
 use mongodb::bson::raw::{CStr, cstr};
 use mongodb::bson::{Document, RawArrayBuf, RawDocumentBuf, doc, rawdoc};
 
-use super::{SHIPMENTS, STATUS_EVENTS, decode, encode, find_by_id};
+use super::{Names, decode, encode, find_by_id};
 use crate::mongo::{Fault, MongoConnection, batch_command};
 use crate::shipment::{LogPosition, TrackingNumber};
 use crate::shipment_store::{EventRow, StateWrite, StoreError};
@@ -22,8 +22,12 @@ const DOCUMENT_BYTES: usize = 15 * 1024 * 1024;
 const RACES: u32 = 3;
 
 /// Inserts the rows that are not there yet.
-pub(super) async fn insert_events(connection: &MongoConnection, rows: &[EventRow]) -> Result<(), StoreError> {
-    let mut batch = Batch::new(connection, cstr!("insert"), STATUS_EVENTS, cstr!("documents"));
+pub(super) async fn insert_events(
+    connection: &MongoConnection,
+    names: &Names,
+    rows: &[EventRow],
+) -> Result<(), StoreError> {
+    let mut batch = Batch::new(connection, cstr!("insert"), &names.status_events, cstr!("documents"));
     for (index, row) in rows.iter().enumerate() {
         batch.push(index, encode::row(row)).await?;
     }
@@ -33,11 +37,15 @@ pub(super) async fn insert_events(connection: &MongoConnection, rows: &[EventRow
 }
 
 /// Writes the rows over what is there, unless that is of a later position.
-pub(super) async fn replace_events(connection: &MongoConnection, rows: &[EventRow]) -> Result<(), StoreError> {
+pub(super) async fn replace_events(
+    connection: &MongoConnection,
+    names: &Names,
+    rows: &[EventRow],
+) -> Result<(), StoreError> {
     let mut again: Vec<usize> = (0..rows.len()).collect();
     let mut refused = Vec::new();
     for _ in 0..=RACES {
-        let mut batch = Batch::new(connection, cstr!("update"), STATUS_EVENTS, cstr!("updates"));
+        let mut batch = Batch::new(connection, cstr!("update"), &names.status_events, cstr!("updates"));
         for &index in &again {
             let row = &rows[index];
             let statement = rawdoc! { "q": unless_later(row), "u": encode::row(row), "upsert": true };
@@ -64,12 +72,16 @@ fn unless_later(row: &EventRow) -> RawDocumentBuf {
 }
 
 /// Writes each state that is newer than the stored one.
-pub(super) async fn write_states(connection: &MongoConnection, writes: &[StateWrite]) -> Result<(), StoreError> {
+pub(super) async fn write_states(
+    connection: &MongoConnection,
+    names: &Names,
+    writes: &[StateWrite],
+) -> Result<(), StoreError> {
     let mut again: Vec<usize> = (0..writes.len()).collect();
     let mut refused = Vec::new();
     let mut unmatched = 0;
     for _ in 0..=RACES {
-        let mut batch = Batch::new(connection, cstr!("update"), SHIPMENTS, cstr!("updates"));
+        let mut batch = Batch::new(connection, cstr!("update"), &names.shipments, cstr!("updates"));
         for &index in &again {
             match state_statement(&writes[index]) {
                 Ok(statement) => batch.push(index, statement).await?,
@@ -82,7 +94,7 @@ pub(super) async fn write_states(connection: &MongoConnection, writes: &[StateWr
         unmatched += batch.unmatched;
         if again.is_empty() {
             if unmatched > 0 {
-                return Err(who_is_missing(connection, writes).await);
+                return Err(who_is_missing(connection, names, writes).await);
             }
             return refused_or_done(refused);
         }
@@ -121,11 +133,11 @@ fn lost_races(count: usize) -> StoreError {
 }
 
 /// The reply says how many statements matched nothing, and not which.
-async fn who_is_missing(connection: &MongoConnection, writes: &[StateWrite]) -> StoreError {
+async fn who_is_missing(connection: &MongoConnection, names: &Names, writes: &[StateWrite]) -> StoreError {
     let updated: Vec<TrackingNumber> =
         writes.iter().filter(|write| write.created.is_none()).map(|write| write.tracking_number).collect();
     let mut missing: std::collections::BTreeSet<_> = updated.iter().copied().collect();
-    let shipments = connection.collection(SHIPMENTS);
+    let shipments = connection.collection(&names.shipments);
     let found = find_by_id(&shipments, &updated, Some(doc! { "_id": 1 }), |document| {
         missing.remove(&decode::number(document)?);
         Ok(())
@@ -144,7 +156,7 @@ async fn who_is_missing(connection: &MongoConnection, writes: &[StateWrite]) -> 
 struct Batch<'a> {
     connection: &'a MongoConnection,
     verb: &'static CStr,
-    collection: &'static str,
+    collection: &'a str,
     members: &'static CStr,
     documents: RawArrayBuf,
     bytes: usize,
@@ -159,12 +171,7 @@ struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    fn new(
-        connection: &'a MongoConnection,
-        verb: &'static CStr,
-        collection: &'static str,
-        members: &'static CStr,
-    ) -> Self {
+    fn new(connection: &'a MongoConnection, verb: &'static CStr, collection: &'a str, members: &'static CStr) -> Self {
         let (documents, indexes, duplicates, refused) = (RawArrayBuf::new(), Vec::new(), Vec::new(), Vec::new());
         Self { connection, verb, collection, members, documents, bytes: 0, indexes, duplicates, refused, unmatched: 0 }
     }

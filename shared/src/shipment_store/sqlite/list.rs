@@ -7,34 +7,36 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, Row, params_from_iter};
 
 use super::super::{ListBounds, ListFilter, Page, PageStart, StoreError, StoredShipment, Total};
+use super::Tables;
 use super::read::stored;
 use crate::shipment::{Timestamp, TrackingNumber};
 
 /// By the index of the UNIQUE column.
-const BY_NUMBER: &str = "shipments INDEXED BY sqlite_autoindex_shipments_1";
+const BY_NUMBER: &str = "shipments{g} INDEXED BY sqlite_autoindex_shipments{g}_1";
 const NEWEST_FIRST: &str = "ORDER BY created_at DESC, tracking_number DESC";
 
 pub(super) fn list(
     connection: &Connection,
+    tables: &Tables,
     bounds: ListBounds,
     filter: &ListFilter,
     start: PageStart,
     limit: u32,
 ) -> Result<Page, StoreError> {
     let few = match &filter.prefix {
-        Some(prefix) => few(connection, prefix, bounds.sorted)?,
+        Some(prefix) => few(connection, tables, prefix, bounds.sorted)?,
         None => false,
     };
     let wanted = u64::from(limit) + 1; // one more than the page tells whether there is a next one
     let (ids, end) = if few {
-        (first(connection, &page_of_few(filter, start, wanted))?, None)
+        (first(connection, tables, &page_of_few(filter, start, wanted))?, None)
     } else if filter.looks() {
-        walk(connection, filter, start, bounds.page, wanted)?
+        walk(connection, tables, filter, start, bounds.page, wanted)?
     } else {
-        (first(connection, &page(filter, start, wanted))?, None)
+        (first(connection, tables, &page(filter, start, wanted))?, None)
     };
-    let total = total(connection, bounds, filter, few)?;
-    let found = ids.into_iter().map(|id| whole(connection, id)).collect::<rusqlite::Result<_>>()?;
+    let total = total(connection, tables, bounds, filter, few)?;
+    let found = ids.into_iter().map(|id| whole(connection, tables, id)).collect::<rusqlite::Result<_>>()?;
     Ok(Page::of(found, start, limit, end, total))
 }
 
@@ -47,10 +49,10 @@ pub(super) struct Query {
 /// By the index that spans the filter, in the order of the list. The planner has no statistics and would take any of them.
 fn in_order(filter: &ListFilter) -> &'static str {
     match (&filter.client_id, filter.service_type) {
-        (None, None) => "shipments INDEXED BY shipments_by_time",
-        (Some(_), None) => "shipments INDEXED BY shipments_by_client",
-        (None, Some(_)) => "shipments INDEXED BY shipments_by_service",
-        (Some(_), Some(_)) => "shipments INDEXED BY shipments_by_client_and_service",
+        (None, None) => "shipments{g} INDEXED BY shipments_by_time{g}",
+        (Some(_), None) => "shipments{g} INDEXED BY shipments_by_client{g}",
+        (None, Some(_)) => "shipments{g} INDEXED BY shipments_by_service{g}",
+        (Some(_), Some(_)) => "shipments{g} INDEXED BY shipments_by_client_and_service{g}",
     }
 }
 
@@ -82,34 +84,40 @@ pub(super) fn steps(filter: &ListFilter, start: PageStart, most: u64) -> Query {
 
 /// Counts what an index answers, up to one more than `most`.
 pub(super) fn count(conditions: Conditions, most: u64) -> Query {
-    let Query { sql, mut values } = conditions.select("1", "shipments");
+    let Query { sql, mut values } = conditions.select("1", "shipments{g}");
     values.push(number(most.saturating_add(1)));
     Query { sql: format!("SELECT count(*) FROM ({sql} LIMIT ?)"), values }
 }
 
 /// Whether at most `most` have the prefix.
-fn few(connection: &Connection, prefix: &str, most: u64) -> Result<bool, StoreError> {
-    Ok(counted(connection, &count(Conditions::beginning_with(prefix), most))? <= most)
+fn few(connection: &Connection, tables: &Tables, prefix: &str, most: u64) -> Result<bool, StoreError> {
+    Ok(counted(connection, tables, &count(Conditions::beginning_with(prefix), most))? <= most)
 }
 
-fn total(connection: &Connection, bounds: ListBounds, filter: &ListFilter, few: bool) -> Result<Total, StoreError> {
+fn total(
+    connection: &Connection,
+    tables: &Tables,
+    bounds: ListBounds,
+    filter: &ListFilter,
+    few: bool,
+) -> Result<Total, StoreError> {
     if filter.is_empty() {
         // Not a row at a time: SQLite adds up what the pages of the smallest index hold, 10 ms for a million.
-        let all = Query { sql: "SELECT count(*) FROM shipments".to_owned(), values: Vec::new() };
-        return Ok(Total::exactly(counted(connection, &all)?));
+        let all = Query { sql: "SELECT count(*) FROM shipments{g}".to_owned(), values: Vec::new() };
+        return Ok(Total::exactly(counted(connection, tables, &all)?));
     }
     let most = bounds.counted;
     if let Some(prefix) = filter.only_prefix() {
-        return Ok(Total::up_to(most, counted(connection, &count(Conditions::beginning_with(prefix), most))?));
+        return Ok(Total::up_to(most, counted(connection, tables, &count(Conditions::beginning_with(prefix), most))?));
     }
     if few {
-        let ids = first(connection, &page_of_few(filter, PageStart::Offset(0), bounds.sorted))?;
+        let ids = first(connection, tables, &page_of_few(filter, PageStart::Offset(0), bounds.sorted))?;
         return Ok(Total::exactly(ids.len() as u64));
     }
     if !filter.looks() {
-        return Ok(Total::up_to(most, counted(connection, &count(Conditions::spanning(filter), most))?));
+        return Ok(Total::up_to(most, counted(connection, tables, &count(Conditions::spanning(filter), most))?));
     }
-    let (ids, end) = walk(connection, filter, PageStart::Offset(0), bounds.total, u64::MAX)?;
+    let (ids, end) = walk(connection, tables, filter, PageStart::Offset(0), bounds.total, u64::MAX)?;
     Ok(Total { count: ids.len() as u64, is_exact: end.is_none() })
 }
 
@@ -118,13 +126,14 @@ type Place = (Timestamp, TrackingNumber);
 /// Walks at most `most` steps from `start` until `wanted` match. Says where it stopped, when there may be more behind.
 fn walk(
     connection: &Connection,
+    tables: &Tables,
     filter: &ListFilter,
     start: PageStart,
     most: u64,
     wanted: u64,
 ) -> Result<(Vec<i64>, Option<Place>), StoreError> {
     let steps = steps(filter, start, most);
-    let mut statement = connection.prepare_cached(&steps.sql)?;
+    let mut statement = tables.prepare(connection, &steps.sql)?;
     let mut rows = statement.query(params_from_iter(&steps.values))?;
     let (mut ids, mut end, mut taken, mut skip) = (Vec::new(), None, 0, start.offset());
     while let Some(row) = rows.next()? {
@@ -157,21 +166,22 @@ fn place(row: &Row<'_>) -> rusqlite::Result<Place> {
     Ok((Timestamp::from_millis(row.get(1)?), number))
 }
 
-fn first(connection: &Connection, query: &Query) -> Result<Vec<i64>, StoreError> {
-    let mut statement = connection.prepare_cached(&query.sql)?;
+fn first(connection: &Connection, tables: &Tables, query: &Query) -> Result<Vec<i64>, StoreError> {
+    let mut statement = tables.prepare(connection, &query.sql)?;
     let found = statement.query_map(params_from_iter(&query.values), |row| row.get(0))?;
     Ok(found.collect::<rusqlite::Result<_>>()?)
 }
 
-fn counted(connection: &Connection, query: &Query) -> Result<u64, StoreError> {
-    let mut statement = connection.prepare_cached(&query.sql)?;
+fn counted(connection: &Connection, tables: &Tables, query: &Query) -> Result<u64, StoreError> {
+    let mut statement = tables.prepare(connection, &query.sql)?;
     let count: i64 = statement.query_row(params_from_iter(&query.values), |row| row.get(0))?;
     Ok(u64::try_from(count).unwrap_or(0))
 }
 
-fn whole(connection: &Connection, id: i64) -> rusqlite::Result<StoredShipment> {
-    let mut statement = connection.prepare_cached(
-        "SELECT created, state FROM registrations JOIN states USING (id) WHERE registrations.id = ?1",
+fn whole(connection: &Connection, tables: &Tables, id: i64) -> rusqlite::Result<StoredShipment> {
+    let mut statement = tables.prepare(
+        connection,
+        "SELECT created, state FROM registrations{g} JOIN states{g} USING (id) WHERE registrations{g}.id = ?1",
     )?;
     let mut shipment = statement.query_row([id], stored)?;
     shipment.state.status_history.clear();

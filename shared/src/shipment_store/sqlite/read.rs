@@ -8,13 +8,15 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::super::{EventRow, KnownKey, RowPosition, StoreError, StoredShipment};
+use super::Tables;
 use crate::shipment::{LogPosition, PayloadHash, Policy, RowId, Shipment, ShipmentCreated, Terms, TrackingNumber};
 
 pub(super) fn states(
     connection: &Connection,
+    tables: &Tables,
     numbers: &[TrackingNumber],
 ) -> Result<HashMap<TrackingNumber, Shipment>, StoreError> {
-    let mut statement = connection.prepare_cached(WHOLE)?;
+    let mut statement = tables.prepare(connection, WHOLE)?;
     let mut found = HashMap::with_capacity(numbers.len());
     for &number in numbers {
         let read = |row: &Row<'_>| Ok((json::<StoredTerms>(row, 0)?, json(row, 1)?));
@@ -41,11 +43,15 @@ impl From<StoredTerms> for Terms {
     }
 }
 
-const WHOLE: &str = "SELECT created, state FROM shipments JOIN registrations USING (id) JOIN states USING (id)
+const WHOLE: &str = "SELECT created, state FROM shipments{g} JOIN registrations{g} USING (id) JOIN states{g} USING (id)
      WHERE tracking_number = ?1";
 
-pub(super) fn shipment(connection: &Connection, number: TrackingNumber) -> Result<Option<StoredShipment>, StoreError> {
-    let mut statement = connection.prepare_cached(WHOLE)?;
+pub(super) fn shipment(
+    connection: &Connection,
+    tables: &Tables,
+    number: TrackingNumber,
+) -> Result<Option<StoredShipment>, StoreError> {
+    let mut statement = tables.prepare(connection, WHOLE)?;
     Ok(statement.query_row([number.as_str()], stored).optional()?)
 }
 
@@ -54,9 +60,13 @@ pub(super) fn stored(row: &Row<'_>) -> rusqlite::Result<StoredShipment> {
     Ok(StoredShipment { created: json::<ShipmentCreated>(row, 0)?, state: json(row, 1)? })
 }
 
-pub(super) fn known_keys(connection: &Connection, ids: &[RowId]) -> Result<HashMap<RowId, KnownKey>, StoreError> {
+pub(super) fn known_keys(
+    connection: &Connection,
+    tables: &Tables,
+    ids: &[RowId],
+) -> Result<HashMap<RowId, KnownKey>, StoreError> {
     let mut statement =
-        connection.prepare_cached("SELECT epoch, offset, payload FROM status_events WHERE row_id = ?1")?;
+        tables.prepare(connection, "SELECT epoch, offset, payload FROM status_events{g} WHERE row_id = ?1")?;
     let read = |row: &Row<'_>| {
         let position = LogPosition { epoch: row.get(0)?, offset: row.get(1)? };
         Ok(KnownKey { position, payload: PayloadHash::from_u32(row.get(2)?) })
@@ -70,8 +80,8 @@ pub(super) fn known_keys(connection: &Connection, ids: &[RowId]) -> Result<HashM
     Ok(known)
 }
 
-pub(super) fn rows(connection: &Connection, ids: &[RowId]) -> Result<Vec<EventRow>, StoreError> {
-    let mut statement = connection.prepare_cached("SELECT row FROM status_events WHERE row_id = ?1")?;
+pub(super) fn rows(connection: &Connection, tables: &Tables, ids: &[RowId]) -> Result<Vec<EventRow>, StoreError> {
+    let mut statement = tables.prepare(connection, "SELECT row FROM status_events{g} WHERE row_id = ?1")?;
     let mut found = Vec::new();
     for id in ids {
         found.extend(statement.query_row([id.to_string()], |row| json(row, 0)).optional()?);
@@ -81,18 +91,19 @@ pub(super) fn rows(connection: &Connection, ids: &[RowId]) -> Result<Vec<EventRo
 
 /// The row ids of a shipment are those from `<number>:` to `<number>;`. All of its rows are put in order, for each page: an index in that
 /// order would be written with every event (docs/adr/0001). `IN` visits them in the order in which they stand in the file.
-pub(super) const EVENTS_OF: &str = "SELECT row FROM status_events
-     WHERE rowid IN (SELECT rowid FROM status_events WHERE row_id > ?1 || ':' AND row_id < ?1 || ';')
+pub(super) const EVENTS_OF: &str = "SELECT row FROM status_events{g}
+     WHERE rowid IN (SELECT rowid FROM status_events{g} WHERE row_id > ?1 || ':' AND row_id < ?1 || ';')
      AND (epoch, offset, partition) > (?2, ?3, ?4)
      ORDER BY epoch, offset, partition LIMIT ?5";
 
 pub(super) fn events_of(
     connection: &Connection,
+    tables: &Tables,
     number: TrackingNumber,
     after: Option<RowPosition>,
     limit: u32,
 ) -> Result<Vec<EventRow>, StoreError> {
-    let mut statement = connection.prepare_cached(EVENTS_OF)?;
+    let mut statement = tables.prepare(connection, EVENTS_OF)?;
     let before_all = RowPosition { log: LogPosition { epoch: i64::MIN, offset: i64::MIN }, partition: i32::MIN };
     let RowPosition { log, partition } = after.unwrap_or(before_all);
     let found = statement.query_map((number.as_str(), log.epoch, log.offset, partition, limit), |row| json(row, 0))?;
@@ -100,7 +111,7 @@ pub(super) fn events_of(
 }
 
 /// Reads a JSON column.
-fn json<T: DeserializeOwned>(row: &Row<'_>, index: usize) -> rusqlite::Result<T> {
+pub(super) fn json<T: DeserializeOwned>(row: &Row<'_>, index: usize) -> rusqlite::Result<T> {
     let text = row.get_ref(index)?.as_bytes()?;
     let unreadable = |error| rusqlite::Error::FromSqlConversionFailure(index, Type::Text, Box::new(error));
     serde_json::from_slice(text).map_err(unreadable)

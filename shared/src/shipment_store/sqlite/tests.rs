@@ -65,6 +65,34 @@ async fn numbers(store: &SqliteStore, filter: &ListFilter, start: PageStart, lim
 }
 
 #[tokio::test]
+async fn a_later_generation_has_the_tables_and_indexes_of_the_first() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let database = Arc::new(Database::open(&directory.path().join("rastro.sqlite")).expect("opens"));
+    let second = SqliteStore::of(database.clone(), Generation::new(2).expect("a number"));
+    for _ in 0..2 {
+        second.make_tables().await.expect("made, and again");
+        second.make_indexes().await.expect("made, and again");
+    }
+    let read = |connection: &rusqlite::Connection| {
+        let sql = "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL AND (tbl_name LIKE 'shipments%'
+                   OR tbl_name LIKE 'registrations%' OR tbl_name LIKE 'states%' OR tbl_name LIKE 'status_events%')";
+        let mut statement = connection.prepare(sql)?;
+        let texts = statement.query_map([], |row| row.get::<_, String>(0))?;
+        Ok::<_, StoreError>(texts.collect::<rusqlite::Result<Vec<_>>>()?)
+    };
+    let texts = database.read(Reader::Query, read).await.expect("reads");
+    let plain = |text: &String| text.replace("_g2", "").split_whitespace().collect::<Vec<_>>().join(" ");
+    let (of_second, of_first): (Vec<_>, Vec<_>) = texts.iter().partition(|text| text.contains("_g2"));
+    let sorted = |texts: Vec<&String>| {
+        let mut texts: Vec<_> = texts.into_iter().map(plain).collect();
+        texts.sort();
+        texts
+    };
+    assert_eq!((of_first.len(), sorted(of_first)), (8, sorted(of_second)));
+    conformance::run(Arc::new(second)).await;
+}
+
+#[tokio::test]
 async fn the_sqlite_store_keeps_the_contract() {
     let directory = tempfile::tempdir().expect("a directory");
     conformance::run(Arc::new(open(&directory.path().join("rastro.sqlite")))).await;
@@ -157,8 +185,9 @@ async fn lists_are_filtered_paged_and_newest_first() {
 
 /// What SQLite would do for a statement, step by step.
 async fn plan(store: &SqliteStore, query: list::Query) -> Vec<String> {
+    let sql = store.tables.sql(&query.sql);
     let explain = move |connection: &rusqlite::Connection| {
-        let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {}", query.sql))?;
+        let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}"))?;
         let steps = statement.query_map(rusqlite::params_from_iter(query.values), |row| row.get::<_, String>(3))?;
         Ok::<_, StoreError>(steps.collect::<rusqlite::Result<Vec<_>>>()?)
     };

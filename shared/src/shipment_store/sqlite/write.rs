@@ -3,6 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::super::{EventRow, StateWrite, StoreError};
+use super::Tables;
 use crate::shipment::{LogPosition, TrackingNumber};
 use crate::sqlite::is_refusal;
 
@@ -60,28 +61,30 @@ fn json(value: &impl serde::Serialize) -> String {
     serde_json::to_string(value).expect("our own values are JSON")
 }
 
-pub(super) fn insert_events(connection: &Connection, rows: &[EncodedRow]) -> Result<(), StoreError> {
+pub(super) fn insert_events(connection: &Connection, tables: &Tables, rows: &[EncodedRow]) -> Result<(), StoreError> {
     put_rows(
         connection,
+        tables,
         rows,
-        "INSERT INTO status_events (row_id, epoch, offset, partition, payload, row) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+        "INSERT INTO status_events{g} (row_id, epoch, offset, partition, payload, row) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
          ON CONFLICT (row_id) DO NOTHING",
     )
 }
 
-pub(super) fn replace_events(connection: &Connection, rows: &[EncodedRow]) -> Result<(), StoreError> {
+pub(super) fn replace_events(connection: &Connection, tables: &Tables, rows: &[EncodedRow]) -> Result<(), StoreError> {
     put_rows(
         connection,
+        tables,
         rows,
-        "INSERT INTO status_events (row_id, epoch, offset, partition, payload, row) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+        "INSERT INTO status_events{g} (row_id, epoch, offset, partition, payload, row) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
          ON CONFLICT (row_id) DO UPDATE SET epoch = excluded.epoch, offset = excluded.offset,
              partition = excluded.partition, payload = excluded.payload, row = excluded.row
              WHERE (excluded.epoch, excluded.offset) >= (epoch, offset)",
     )
 }
 
-fn put_rows(connection: &Connection, rows: &[EncodedRow], sql: &str) -> Result<(), StoreError> {
-    let mut statement = connection.prepare_cached(sql)?;
+fn put_rows(connection: &Connection, tables: &Tables, rows: &[EncodedRow], sql: &str) -> Result<(), StoreError> {
+    let mut statement = tables.prepare(connection, sql)?;
     let put = |row: &EncodedRow| {
         let (log, partition) = (row.position.log, row.position.partition);
         statement.execute((&row.id, log.epoch, log.offset, partition, row.payload, &row.json)).map(drop)
@@ -89,11 +92,16 @@ fn put_rows(connection: &Connection, rows: &[EncodedRow], sql: &str) -> Result<(
     each(rows, put)
 }
 
-pub(super) fn write_states(connection: &Connection, writes: &[EncodedState]) -> Result<(), StoreError> {
-    let mut find = connection.prepare_cached("SELECT id, epoch, offset FROM shipments WHERE tracking_number = ?1")?;
-    let mut advance =
-        connection.prepare_cached("UPDATE shipments SET current_status = ?2, epoch = ?3, offset = ?4 WHERE id = ?1")?;
-    let mut change = connection.prepare_cached("UPDATE states SET state = ?2 WHERE id = ?1")?;
+pub(super) fn write_states(
+    connection: &Connection,
+    tables: &Tables,
+    writes: &[EncodedState],
+) -> Result<(), StoreError> {
+    let mut find =
+        tables.prepare(connection, "SELECT id, epoch, offset FROM shipments{g} WHERE tracking_number = ?1")?;
+    let mut advance = tables
+        .prepare(connection, "UPDATE shipments{g} SET current_status = ?2, epoch = ?3, offset = ?4 WHERE id = ?1")?;
+    let mut change = tables.prepare(connection, "UPDATE states{g} SET state = ?2 WHERE id = ?1")?;
     let read = |row: &Row<'_>| Ok((row.get::<_, i64>(0)?, LogPosition { epoch: row.get(1)?, offset: row.get(2)? }));
     let mut missing = None;
     each(writes, |write| {
@@ -104,7 +112,7 @@ pub(super) fn write_states(connection: &Connection, writes: &[EncodedState]) -> 
                 advance.execute((id, write.current_status, write.position.epoch, write.position.offset))?;
                 change.execute((id, &write.json))?;
             }
-            (None, Some(created)) => create(connection, write, created)?,
+            (None, Some(created)) => create(connection, tables, write, created)?,
             (None, None) => {
                 missing.get_or_insert(write.tracking_number);
             }
@@ -117,17 +125,23 @@ pub(super) fn write_states(connection: &Connection, writes: &[EncodedState]) -> 
     }
 }
 
-fn create(connection: &Connection, write: &EncodedState, created: &EncodedCreation) -> rusqlite::Result<()> {
-    let mut shipment = connection.prepare_cached(
-        "INSERT INTO shipments (tracking_number, client_id, service_type, created_at, current_status, epoch, offset)
+fn create(
+    connection: &Connection,
+    tables: &Tables,
+    write: &EncodedState,
+    created: &EncodedCreation,
+) -> rusqlite::Result<()> {
+    let mut shipment = tables.prepare(
+        connection,
+        "INSERT INTO shipments{g} (tracking_number, client_id, service_type, created_at, current_status, epoch, offset)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
     )?;
     let LogPosition { epoch, offset } = write.position;
     let EncodedCreation { client_id, service_type, created_at, json } = created;
     let number = write.tracking_number.as_str();
     let id = shipment.insert((number, client_id, service_type, created_at, write.current_status, epoch, offset))?;
-    connection.prepare_cached("INSERT INTO registrations (id, created) VALUES (?1, ?2)")?.execute((id, json))?;
-    connection.prepare_cached("INSERT INTO states (id, state) VALUES (?1, ?2)")?.execute((id, &write.json))?;
+    tables.prepare(connection, "INSERT INTO registrations{g} (id, created) VALUES (?1, ?2)")?.execute((id, json))?;
+    tables.prepare(connection, "INSERT INTO states{g} (id, state) VALUES (?1, ?2)")?.execute((id, &write.json))?;
     Ok(())
 }
 

@@ -6,5 +6,6 @@ mod group;
 mod killed;
 mod logged;
 mod pressure;
+mod replays;
 pub(crate) mod topic;
 mod topics;

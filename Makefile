@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test test-quick up down status lint fmt api-test play play-both play-orders bench chaos chaos-embedded doc contract-coverage sim sim-mutants
+.PHONY: help run test test-quick up down status lint ops-check fmt api-test play play-both play-orders bench chaos chaos-embedded doc contract-coverage sim sim-mutants
 
 # Sets KAFKA_BROKERS, MONGO_URI and REDIS_ADDR to the local servers, unless the caller has set them.
 with_servers := eval "$$(deploy/local/env.sh)"
@@ -41,6 +41,9 @@ lint: ## formatting, clippy and, where it is installed, shellcheck
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets $(features) --locked -- -D warnings
 	@if command -v shellcheck >/dev/null; then set -x; shellcheck $(scripts); else echo 'shellcheck is not installed: the scripts are not checked'; fi
+
+ops-check: ## check alerts, dashboards, docker-compose.yml, manifests, Dockerfile, workflows and dependencies
+	@deploy/ops-check/check.sh
 
 fmt: ## format the code
 	cargo fmt --all

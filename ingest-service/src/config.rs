@@ -11,6 +11,8 @@ use crate::client_address::TrustedProxies;
 use crate::jwt_secret::JwtSecrets;
 use crate::rate_limit::LimitSettings;
 
+/// Port when `PORT` is not set (contract section 7).
+pub const DEFAULT_PORT: u16 = 8080;
 /// Largest `MAX_BATCH`: so many events fit into the body limit of 1 MiB when each is as small as can be.
 const LARGEST_BATCH: usize = 10_000;
 
@@ -51,7 +53,7 @@ impl Config {
         let transition_policy = environment.choice("TRANSITION_POLICY", Policy::Strict, &policies)?;
         let max_batch = environment.number("MAX_BATCH", 1000, 1..=LARGEST_BATCH)?;
         Ok(Self {
-            port: environment.number("PORT", 8080, 0..=u16::MAX)?,
+            port: environment.number("PORT", DEFAULT_PORT, 0..=u16::MAX)?,
             listen_address: listen_address(environment, production)?,
             development: !production,
             jwt_secrets: JwtSecrets::from_environment(environment, production)?,

@@ -70,7 +70,8 @@ impl Command {
         format!(
             "usage: {program}                                  serve; settings are in the environment\n\
              \x20      {program} create-admin [--username NAME]   add an admin ({USERNAME}); the password is asked for,\n\
-             \x20      {:width$}                                  or read from standard input when that is no terminal",
+             \x20      {:width$}                                  or read from standard input when that is no terminal\n\
+             \x20      {program} healthcheck                      whether the one that runs here is ready: 0, or 1 and why not",
             "",
             width = program.len()
         )

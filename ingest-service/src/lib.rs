@@ -60,7 +60,7 @@ use shared::user_store::UserStore;
 pub use authenticate::{HashError, PasswordFault, hash_password};
 pub use carriers::{BrokenMappings, Carriers, UnmappedTally, reload_on_hangup};
 pub use client_address::TrustedProxies;
-pub use config::Config;
+pub use config::{Config, DEFAULT_PORT};
 pub use create_admin::{Command, CreateAdmin, CreateAdminError, UsageError};
 pub use jwt_secret::{JwtSecrets, Secret};
 pub use router::{paths, router};

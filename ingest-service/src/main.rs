@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ingest_service::{
-    Command, Config, CreateAdmin, Ports, SeedError, UnmappedTally, check_admin, listen, reload_on_hangup, router,
-    seed_users, serve,
+    Command, Config, CreateAdmin, DEFAULT_PORT, Ports, SeedError, UnmappedTally, check_admin, listen, reload_on_hangup,
+    router, seed_users, serve,
 };
 use shared::api_key_store::mongo::MongoApiKeys;
 use shared::applied::redis::RedisWatcher;
@@ -30,7 +30,7 @@ use shared::shipment_store::mongo::MongoReader;
 use shared::unmapped_codes::mongo::MongoUnmappedCodes;
 use shared::user_store::mongo::MongoUsers;
 use shared::user_store::{UserError, UserStore};
-use shared::{clock, shutdown, telemetry};
+use shared::{clock, healthcheck, shutdown, telemetry};
 use tokio_util::sync::CancellationToken;
 
 const SERVICE: &str = "ingest-service";
@@ -44,6 +44,9 @@ const USERS_PAUSE: Duration = Duration::from_secs(1);
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    if let Some(ended) = healthcheck::asked_for(SERVICE, DEFAULT_PORT, std::env::args_os()) {
+        return ended;
+    }
     let done = match Command::from_arguments(SERVICE, std::env::args_os().skip(1)) {
         Ok(Command::Serve) => run().await,
         Ok(Command::CreateAdmin(command)) => create_admin(command).await,

@@ -25,7 +25,7 @@ use shared::projection::mongo::MongoProjection;
 use shared::projection::{Generation, Generations};
 use shared::servers::{Servers, applied_in};
 use shared::settings::{Environment, SettingError};
-use shared::{clock, shutdown, telemetry};
+use shared::{clock, healthcheck, shutdown, telemetry};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -37,6 +37,9 @@ const USAGE: u8 = 2;
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    if let Some(ended) = healthcheck::asked_for(SERVICE, DEFAULT_PORT, std::env::args_os()) {
+        return ended;
+    }
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
     let (done, failed) = if arguments.first().is_some_and(|word| word == "dead-letters") {
         let rest: Vec<_> = arguments[1..].iter().map(|text| text.to_string_lossy().into_owned()).collect();

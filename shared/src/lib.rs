@@ -8,8 +8,8 @@
 //!   Each module's documentation is its contract; the adapters and the one conformance suite that all of them
 //!   pass stand beside it.
 //! - [`dead_letters`]: what operators see of dead letters and do about them, on these ports.
-//! - [`settings`], [`telemetry`], [`metrics`], [`shutdown`], [`breaker`], [`clock`]: what every program needs to start, to be seen, to stop
-//!   and to live with a dependency that is away.
+//! - [`settings`], [`telemetry`], [`metrics`], [`healthcheck`], [`shutdown`], [`breaker`], [`clock`]: what every program needs to start, to be
+//!   seen, to stop and to live with a dependency that is away.
 
 pub mod api_key_store;
 pub mod applied;
@@ -20,6 +20,7 @@ pub mod clock;
 pub mod dead_letters;
 pub mod dedup_window;
 pub mod event_log;
+pub mod healthcheck;
 pub mod idempotency;
 pub mod metrics;
 pub mod number_lease;

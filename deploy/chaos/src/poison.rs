@@ -14,8 +14,8 @@ use crate::yard::Yard;
 
 /// Between two of them.
 const EVERY: Duration = Duration::from_millis(700);
-/// How long one may stay unacknowledged: longer than every fault with its recovery.
-const PATIENCE_MS: u64 = 240_000;
+/// How long one may stay unacknowledged. Then it may be in the log or not, and the next one is written.
+const PATIENCE_MS: u64 = 30_000;
 /// The type of what sources report (contract section 5).
 const REPORTED: &str = "com.rastro.shipment.status_reported.v1";
 
@@ -58,7 +58,8 @@ impl Poisoner {
     #[must_use]
     pub fn begin(brokers: &str, topic: &str, yard: &Arc<Yard>, seed: u64) -> Self {
         let mut settings = ClientConfig::new();
-        settings.set("bootstrap.servers", brokers).set("acks", "all").set("enable.idempotence", "true");
+        // Not idempotent: such a producer can hang for ever when a broker hung, and poison may stand in the log twice.
+        settings.set("bootstrap.servers", brokers).set("acks", "all");
         settings.set("partitioner", "murmur2_random").set("message.timeout.ms", PATIENCE_MS.to_string());
         settings.set("reconnect.backoff.max.ms", "500");
         let producer: FutureProducer = settings.create().expect("the settings are right");
@@ -70,7 +71,7 @@ impl Poisoner {
     /// Ends, and returns where what was acknowledged stands: partitions and offsets.
     ///
     /// # Panics
-    /// A record was not acknowledged for minutes.
+    /// The writing panicked.
     pub async fn end(self) -> Vec<(i32, i64)> {
         self.stop.cancel();
         self.writing.await.expect("poison is written")
@@ -97,8 +98,9 @@ async fn write(
         record.key = poison.key.as_ref();
         record.payload = poison.value.as_ref();
         let delivered = producer.send(record, Duration::from_millis(PATIENCE_MS)).await;
-        let delivery = delivered.unwrap_or_else(|(error, _)| panic!("poison was not acknowledged: {error}"));
-        acknowledged.push((delivery.partition, delivery.offset));
+        if let Ok(delivery) = delivered {
+            acknowledged.push((delivery.partition, delivery.offset));
+        }
     }
     acknowledged
 }

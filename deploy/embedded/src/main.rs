@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ingest_service::{Command, CreateAdmin};
+use ingest_service::{Command, CreateAdmin, DEFAULT_PORT};
 use processor_service::tools::{self, COULD_NOT, Screen, Tools};
 use processor_service::{Processor, command, operate};
 use shared::api_key_store::sqlite::SqliteApiKeys;
@@ -33,7 +33,7 @@ use shared::shipment_store::sqlite::SqliteStore;
 use shared::sqlite::Database;
 use shared::unmapped_codes::sqlite::SqliteUnmappedCodes;
 use shared::user_store::sqlite::SqliteUsers;
-use shared::{shutdown, telemetry};
+use shared::{healthcheck, shutdown, telemetry};
 use tokio_util::sync::CancellationToken;
 
 const PROGRAM: &str = "rastro";
@@ -45,6 +45,9 @@ const USAGE: u8 = 2;
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    if let Some(ended) = healthcheck::asked_for(PROGRAM, DEFAULT_PORT, std::env::args_os()) {
+        return ended;
+    }
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
     if arguments.first().is_some_and(|word| word == "dead-letters") {
         let rest: Vec<_> = arguments[1..].iter().map(|text| text.to_string_lossy().into_owned()).collect();

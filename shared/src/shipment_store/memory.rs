@@ -175,7 +175,8 @@ impl ShipmentWriter for MemoryStore {
         let mut inner = self.reach()?;
         let mut refused = Vec::new();
         for (index, row) in rows.iter().enumerate() {
-            if row.outcome != Outcome::DeadLettered && inner.refused.contains(&row.event_id.tracking_number) {
+            let says_so = matches!(row.outcome, Outcome::DeadLettered | Outcome::Conflict);
+            if !says_so && inner.refused.contains(&row.event_id.tracking_number) {
                 refused.push((index, "told to refuse".to_owned()));
                 continue;
             }

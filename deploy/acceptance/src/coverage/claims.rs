@@ -113,6 +113,7 @@ fn level(source: &Source, below: &Below<'_>, sources: &[Source]) -> Option<&'sta
     }
     let levels = [
         (CONTRACT_TESTS, "acceptance"),
+        ("deploy/acceptance/tests/deployment/", "acceptance"),
         ("deploy/acceptance/tests/faults/", "faults, pair"),
         ("deploy/embedded/tests/restarts/", "faults, embedded"),
         ("deploy/chaos/tests/short/pair.rs", "faults, pair"),

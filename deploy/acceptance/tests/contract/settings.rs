@@ -1,13 +1,12 @@
 //! Programs that are told nonsense do not start, and say in one line which variable it is (contract section 7).
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use acceptance::platform::Platform;
 use acceptance::servers::Servers;
-use acceptance::{binary, coverage, wait};
+use acceptance::{binary, wait};
 use serde_json::json;
 
 /// Longest time until a program has said that it will not start.
@@ -116,64 +115,4 @@ async fn the_pair_in_production_has_no_user_whose_password_is_public() {
     let name = "the_pair_in_production_has_no_user_whose_password_is_public";
     let Some(servers) = Servers::given(name) else { return };
     nobody_may_log_in(Platform::pair_with(&servers, 1, 1, &PRODUCTION).await).await;
-}
-
-/// The variables that the contract names.
-const CONTRACT: [&str; 16] = [
-    "PORT",
-    "ENV",
-    "MONGO_URI",
-    "MONGO_DB",
-    "REDIS_ADDR",
-    "REDIS_DB",
-    "KAFKA_BROKERS",
-    "KAFKA_TOPIC",
-    "KAFKA_PARTITIONS",
-    "KAFKA_GROUP",
-    "JWT_SECRET",
-    "LOG_LEVEL",
-    "DEDUP_TTL_SECONDS",
-    "MAX_BATCH",
-    "OTEL_EXPORTER_OTLP_ENDPOINT",
-    "DATA_DIR",
-];
-
-/// The variables that `text` asks its environment for, by their names or by constants of the same file.
-fn asked_for(text: &str) -> BTreeSet<&str> {
-    let calls = ["text(", "text_or(", "number(", "flag(", "choice("];
-    let on = ["environment.", "self."];
-    let asked = on.iter().flat_map(|on| text.match_indices(on)).filter_map(|(at, on)| {
-        let call = &text[at + on.len()..];
-        let argument = calls.iter().find_map(|name| call.strip_prefix(name))?.split([',', ')']).next()?.trim();
-        argument.strip_prefix('"').and_then(|name| name.strip_suffix('"')).or_else(|| {
-            let (_, value) = text.split_once(&format!("const {argument}: &str = \""))?;
-            value.split('"').next()
-        })
-    });
-    asked.collect()
-}
-
-// contract: "`.env.example` lists every one"
-// contract: "`PORT, ENV development|production, MONGO_URI"
-#[test]
-fn the_example_of_the_environment_lists_every_variable_that_is_read() {
-    let root = coverage::root();
-    let example = std::fs::read_to_string(root.join(".env.example")).expect("readable");
-    let listed: BTreeSet<_> = example
-        .lines()
-        .filter_map(|line| line.trim_start_matches("# ").split_once('='))
-        .map(|(name, _)| name)
-        .collect();
-    let mut asked = BTreeSet::new();
-    for folder in ["shared/src", "ingest-service/src", "processor-service/src", "deploy/embedded/src"] {
-        for source in coverage::sources(&root.join(folder)) {
-            let program = source.text.split("#[cfg(test)]").next().unwrap_or_default();
-            asked.extend(asked_for(program).into_iter().map(str::to_owned));
-        }
-    }
-    for named in CONTRACT {
-        assert!(asked.contains(named), "{named} is not among {asked:?}");
-    }
-    let unlisted: Vec<_> = asked.iter().filter(|name| !listed.contains(name.as_str())).collect();
-    assert!(unlisted.is_empty(), "read, and not in .env.example: {unlisted:?}");
 }

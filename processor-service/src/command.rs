@@ -167,6 +167,7 @@ impl Command {
 
 const USAGE: &str = "\
 usage: PROGRAM                      process; settings are in the environment
+       PROGRAM healthcheck          whether the one that runs here is ready: 0, or 1 and why not
        PROGRAM rebuild [OPTIONS]    build the projection anew out of the log, beside the live one
            --swap                   then make it the live one, without losing or doubling anything; the old one is kept
            --diff-only              show what differs and drop it

@@ -60,8 +60,11 @@ pub(crate) struct Decision {
     row_items: Vec<usize>,
     /// The rows of events whose documents the store refused.
     refused: Vec<EventRow>,
-    /// The rows, by index, that stand for events which the store refused before.
+    /// The rows, by index, that replace what may stand there: of events which the store refused before and an operator had redriven, and of
+    /// shipments with an event that the store refused in this batch. An earlier attempt judged those as if it were applied.
     replacing: Vec<usize>,
+    /// The shipments with an event in this batch that the store refused.
+    reworked: HashSet<TrackingNumber>,
     changed: Changed,
     /// Records that an earlier attempt applied, by the rows that it wrote.
     skipped: Vec<(RowId, RowPosition)>,
@@ -122,7 +125,8 @@ impl<'a> Work<'a> {
         let redriven = self.events().filter(|(item, _)| item.is_redriven).map(|(_, event)| event.id);
         known.look_up_refused(&*ports.store, redriven).await?;
 
-        let mut decision = Decision::default();
+        let reworked = self.items.iter().filter_map(|item| Some(item.refused.as_ref()?.id.tracking_number));
+        let mut decision = Decision { reworked: reworked.collect(), ..Decision::default() };
         for (index, item) in self.items.iter().enumerate() {
             match &item.content {
                 Err(poison) => {
@@ -255,7 +259,7 @@ impl Decision {
             self.dead.push((index, Cause { class: KEY_CONFLICT, message }));
         }
         known.add(row.row_id(), position, event.id.payload);
-        if seen == Seen::RefusedBefore {
+        if seen == Seen::RefusedBefore || self.reworked.contains(&number) {
             self.replacing.push(self.rows.len());
         }
         self.rows.push(row);

@@ -2,6 +2,7 @@
 
 use shared::event_log::Topic;
 use shared::shipment::{Outcome, RejectReason, Status};
+use shared::shipment_store::EventRow;
 
 use crate::world::{Running, World, created, number, reported, whole_life};
 
@@ -144,6 +145,34 @@ async fn what_the_store_refuses_comes_to_the_same_end_in_one_batch_and_in_severa
     for world in [&together, &apart] {
         assert_eq!(world.log.records(Topic::DeadLetters).len(), 2, "the same event again is a duplicate");
     }
+}
+
+#[tokio::test]
+async fn what_follows_a_refused_event_is_judged_without_it_in_one_batch_and_in_several() {
+    let (creation, first) = (created(number(1)), created(number(2)));
+    let (after, step, jump) = (
+        reported(number(1), "picked_up", 1),
+        reported(number(2), "picked_up", 1),
+        reported(number(2), "in_warehouse", 2),
+    );
+    let events = [creation.clone(), after.clone(), first, step.clone(), jump.clone()];
+    let [together, apart] = [World::new(), World::new()];
+    for world in [&together, &apart] {
+        for refused in [&creation, &step] {
+            world.store.refuse_event(refused.event_id());
+        }
+    }
+    together.apply(&events).await;
+    for event in &events {
+        apart.apply(std::slice::from_ref(event)).await;
+    }
+    assert_eq!(together.store.all_rows(), apart.store.all_rows());
+    assert_eq!(together.store.all_shipments(), apart.store.all_shipments());
+    let found = |row: EventRow| (row.outcome, row.outcome_reason);
+    assert_eq!(found(together.row(&creation).await), (Outcome::DeadLettered, Some(RejectReason::StoreRefused)));
+    assert_eq!(found(together.row(&after).await), (Outcome::Rejected, Some(RejectReason::ShipmentNotFound)));
+    assert_eq!(found(together.row(&step).await), (Outcome::DeadLettered, Some(RejectReason::StoreRefused)));
+    assert_eq!(found(together.row(&jump).await), (Outcome::Rejected, Some(RejectReason::InvalidTransition)));
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use super::{
     Documents, EventRow, Found, KnownKey, ListBounds, ListFilter, Page, PageStart, RowPosition, ShipmentReader,
     ShipmentScan, ShipmentWriter, StateWrite, StoreError, StoredShipment, Total,
 };
-use crate::shipment::{Outcome, RowId, Shipment, Terms, TrackingNumber};
+use crate::shipment::{EventId, Outcome, RowId, Shipment, Terms, TrackingNumber};
 
 /// Shipments and rows.
 #[derive(Debug, Default)]
@@ -29,9 +29,14 @@ struct Inner {
     shipments: BTreeMap<TrackingNumber, StoredShipment>,
     rows: BTreeMap<RowId, EventRow>,
     refused: HashSet<TrackingNumber>,
+    refused_rows: HashSet<RowId>,
 }
 
 impl Inner {
+    fn refuses(&self, row: &EventRow) -> bool {
+        self.refused.contains(&row.event_id.tracking_number) || self.refused_rows.contains(&row.event_id.first_row())
+    }
+
     fn few_begin_with(&self, prefix: &str, most: u64) -> bool {
         self.shipments.keys().filter(|number| number.as_str().starts_with(prefix)).count() as u64 <= most
     }
@@ -64,9 +69,16 @@ impl MemoryStore {
         self.inner().refused.insert(number);
     }
 
+    /// Refuses the row of one event from now on, except one that says that it was refused.
+    pub fn refuse_event(&self, event: EventId) {
+        self.inner().refused_rows.insert(event.first_row());
+    }
+
     /// Refuses nothing any more.
     pub fn refuse_nothing(&self) {
-        self.inner().refused.clear();
+        let mut inner = self.inner();
+        inner.refused.clear();
+        inner.refused_rows.clear();
     }
 
     /// All rows by id.
@@ -161,7 +173,7 @@ impl ShipmentWriter for MemoryStore {
         let mut inner = self.reach()?;
         let mut refused = Vec::new();
         for (index, row) in rows.iter().enumerate() {
-            if inner.refused.contains(&row.event_id.tracking_number) {
+            if inner.refuses(row) {
                 refused.push((index, "told to refuse".to_owned()));
             } else {
                 inner.rows.entry(row.row_id()).or_insert_with(|| row.clone());
@@ -176,7 +188,7 @@ impl ShipmentWriter for MemoryStore {
         let mut refused = Vec::new();
         for (index, row) in rows.iter().enumerate() {
             let says_so = matches!(row.outcome, Outcome::DeadLettered | Outcome::Conflict);
-            if !says_so && inner.refused.contains(&row.event_id.tracking_number) {
+            if !says_so && inner.refuses(row) {
                 refused.push((index, "told to refuse".to_owned()));
                 continue;
             }

@@ -3,6 +3,9 @@
 use shared::event_log::{DEFAULT_GROUP, DEFAULT_TOPIC};
 use shared::settings::{Environment, SettingError};
 
+/// Most lanes: more than a machine has cores for only make batches smaller.
+pub(crate) const MOST_LANES: usize = 16;
+
 /// Settings of the processor.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -27,7 +30,7 @@ impl Config {
     /// One of them is wrong.
     pub fn from_environment(environment: &Environment) -> Result<Self, SettingError> {
         Ok(Self {
-            lanes: environment.number("LANES", 4, 1..=16)?,
+            lanes: environment.number("LANES", 4, 1..=MOST_LANES)?,
             epoch: environment.number("TOPIC_EPOCH", 1, 1..=i64::MAX)?,
             topic: environment.text_or("KAFKA_TOPIC", DEFAULT_TOPIC),
             group: environment.text_or("KAFKA_GROUP", DEFAULT_GROUP),

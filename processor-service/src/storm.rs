@@ -5,7 +5,7 @@
 //! - The window is that of the whole processor, not of a lane: such a fault shows on all partitions, and one window fills soonest.
 //! - While a storm is open, all lanes stand still, also with batches that look well: what is judged behind a creation that could not be read
 //!   would be rejected for ever.
-//! - An operator's word lets the present storm through, until the share is below the threshold again. The next storm needs a new word.
+//! - An operator's word lets the present storm through, until it has come and the share is below the threshold again. The next storm needs a new word.
 //! - Conflicts of keys do not count: they are an outcome that any sender can cause, and a sender must not be able to stop the platform.
 //!
 //! The window is kept in memory. A processor that is started again in the middle of a storm stops again within the next
@@ -21,11 +21,17 @@ use shared::dead_letters::{StormNotice, last_word};
 use shared::operator_log::OperatorLog;
 use shared::shipment::Timestamp;
 
+use crate::config::MOST_LANES;
+use crate::consume::BATCH_RECORDS;
+
 /// Records of which the share is taken, at least: fewer say nothing. Whole batches are in it, so it may be larger.
 pub(crate) const WINDOW: usize = 500;
 /// How long before a storm was noticed an operator's word may have been given: of several processors one notices first, and the word for
 /// it is meant for all. It also covers clocks that differ.
 pub(crate) const WORD_HOLDS: Duration = Duration::from_secs(120);
+
+/// What all lanes together may hold at a storm, in records: until so many have passed, a calm window does not say that it is over.
+const HELD: usize = MOST_LANES * BATCH_RECORDS;
 
 /// The breaker of one processor.
 pub(crate) struct StormBreaker {
@@ -63,7 +69,15 @@ enum Phase {
     /// Nothing goes on, since then.
     Open(Timestamp),
     /// An operator has said so.
-    LetThrough,
+    LetThrough(Passed),
+}
+
+/// What has passed since an operator let a storm through.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+struct Passed {
+    records: usize,
+    /// The storm itself was among them.
+    storm: bool,
 }
 
 impl Share {
@@ -98,7 +112,7 @@ impl StormBreaker {
         }
         let mut state = self.state();
         match state.phase {
-            Phase::LetThrough => true,
+            Phase::LetThrough(_) => true,
             Phase::Open(_) => false,
             Phase::Calm => {
                 let sum = state.sum.plus(share);
@@ -130,9 +144,15 @@ impl StormBreaker {
             state.sum = Share { records: state.sum.records - oldest.records, dead: state.sum.dead - oldest.dead };
             state.batches.pop_front();
         }
-        if state.phase == Phase::LetThrough && !state.sum.is_storm(self.percent) {
-            state.phase = Phase::Calm;
-            tracing::info!("the storm of dead letters is over");
+        let is_storm = state.sum.is_storm(self.percent);
+        if let Phase::LetThrough(passed) = &mut state.phase {
+            passed.records += share.records;
+            passed.storm |= is_storm;
+            // Before the storm has come, others pass that were held with it.
+            if !is_storm && (passed.storm || passed.records >= HELD) {
+                state.phase = Phase::Calm;
+                tracing::info!("the storm of dead letters is over");
+            }
         }
     }
 
@@ -148,9 +168,9 @@ impl StormBreaker {
         };
         let mut state = self.state();
         let good = |word: &Timestamp| word.plus(WORD_HOLDS) >= since && state.heard.is_none_or(|heard| heard < *word);
-        let Some(word) = word.filter(good) else { return state.phase == Phase::LetThrough };
+        let Some(word) = word.filter(good) else { return matches!(state.phase, Phase::LetThrough(_)) };
         state.heard = Some(word);
-        state.phase = Phase::LetThrough;
+        state.phase = Phase::LetThrough(Passed::default());
         self.open.set(0);
         self.notice.set(None);
         tracing::warn!(%word, "an operator has let the storm of dead letters through");
@@ -249,6 +269,30 @@ mod tests {
         assert!(!breaker.is_let_through().await, "that word has been used");
         say(&operators, BEGIN + 20).await;
         assert!(breaker.is_let_through().await);
+    }
+
+    #[tokio::test]
+    async fn a_word_holds_until_the_storm_has_come_whatever_passes_before_it() {
+        let (breaker, operators) = breaker(50, begin);
+        breaker.passed(share(500, 0));
+        assert!(!breaker.admits(share(2_000, 2_000)));
+        say(&operators, BEGIN + 5).await;
+        assert!(breaker.is_let_through().await);
+        breaker.passed(share(20, 0)); // of another lane, which was held too
+        assert!(breaker.admits(share(2_000, 2_000)), "what the word was given for");
+        breaker.passed(share(2_000, 2_000));
+        breaker.passed(share(500, 0));
+        assert!(!breaker.admits(share(2_000, 2_000)), "it was over");
+    }
+
+    #[tokio::test]
+    async fn a_word_for_a_storm_that_does_not_come_is_used_up_when_what_was_held_has_passed() {
+        let (breaker, operators) = breaker(50, begin);
+        assert!(!breaker.admits(share(500, 500)));
+        say(&operators, BEGIN + 5).await;
+        assert!(breaker.is_let_through().await);
+        breaker.passed(share(HELD, 0)); // the fault was repaired meanwhile
+        assert!(!breaker.admits(share(HELD * 2, HELD * 2)), "that is another storm");
     }
 
     #[tokio::test]

@@ -120,6 +120,7 @@ async fn rastro_lists_shows_and_redrives_the_dead_letters_of_its_file_while_nobo
     let event = admin.accepted(&other).await;
     assert_eq!(admin.outcome(&event).await["outcome"], "conflict");
     assert!(called(&data, 1, &["list"]).await.contains("in use"));
+    program.ask_to_end();
     program.end().await;
 
     let listed = called(&data, 0, &["list", "--tracking-number", &number]).await;

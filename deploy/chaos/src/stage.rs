@@ -24,6 +24,8 @@ const PROCESSORS: usize = 3;
 pub const PARTITIONS: i32 = 12;
 /// Longest time for an orderly end, whatever else is broken meanwhile.
 const ORDERLY_END: Duration = Duration::from_secs(60);
+/// Longest wait for a program that is about to be ended to be heard of.
+const HEARD: Duration = Duration::from_secs(5);
 /// Between two looks at a program that is to end.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
@@ -77,8 +79,17 @@ impl Group {
     }
 }
 
-/// Asks a program to end, and waits for that. Returns how it ended, when not well.
+/// Asks a program to end, and waits for that. Returns how it ended, when not well. One that was started a moment ago is heard first: in its first
+/// instants a signal ends any program, whatever it means to do about it later.
 pub async fn end(served: &mut Served) -> Option<String> {
+    let nobody = served.nobody();
+    let heard = async {
+        while nobody.call("GET", "/livez").try_send().await.is_err() {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    };
+    // Somebody else may have broken the way to it.
+    tokio::time::timeout(HEARD, heard).await.unwrap_or_default();
     served.program.ask_to_end();
     let ended = async {
         loop {

@@ -178,6 +178,8 @@ impl Processor {
         // A lane ends only when it is told to. One that ends earlier has panicked: stop the subscription, so that another
         // member takes the partitions over.
         let subscription_stop = stop.child_token();
+        // Nobody waits for a thread whose task is dropped: it must end by itself.
+        let _dropped = subscription_stop.clone().drop_guard();
         let subscription = {
             let (lanes, stop) = (lanes.clone(), subscription_stop.clone());
             tokio::task::spawn_blocking(move || subscriber.run(&*lanes, &stop))

@@ -16,7 +16,7 @@ use mongodb::bson::{Binary, RawArrayBuf, RawDocumentBuf, doc, rawdoc};
 use super::held::{Held, enter};
 use super::{Attempt, Claim, Fingerprint, IdempotencyKeys, KeptAnswer, KeyId, LEASE, Standing};
 use crate::mongo::{
-    CALL_DEADLINE, Fault, Members, MongoConnection, SERVER_DEADLINE, batch_command, date, within, write_concern,
+    CALL_DEADLINE, Members, MongoConnection, SERVER_DEADLINE, batch_command, date, within, write_concern,
 };
 use crate::shipment::Timestamp;
 use crate::shipment_store::StoreError;
@@ -66,25 +66,7 @@ impl MongoKeys {
         let mut documents = RawArrayBuf::new();
         documents.push(encode(id, held));
         let command = batch_command(cstr!("insert"), IDEMPOTENCY_KEYS, cstr!("documents"), documents);
-        self.write(command).await
-    }
-
-    /// Runs an insert or an update of one document; `false` when the `_id` was taken.
-    async fn write(&self, command: RawDocumentBuf) -> Result<bool, StoreError> {
-        let reply = self.connection.run(command).await?;
-        let error = reply.get_array("writeErrors").into_iter().flatten().find_map(|error| error.as_document());
-        if let Some(error) = error {
-            let (code, why) = (error.get_i32("code").unwrap_or_default(), error.get_str("errmsg").unwrap_or_default());
-            return match Fault::of(code) {
-                Fault::Duplicate => Ok(false),
-                Fault::Refused => Err(StoreError::Refused(vec![(0, why.to_owned())])),
-                Fault::Unavailable => Err(StoreError::unavailable(why)),
-            };
-        }
-        if reply.contains_key("writeConcernError") {
-            return Err(StoreError::unavailable("written, but not by a majority"));
-        }
-        Ok(true)
+        self.connection.write_one(command).await
     }
 
     /// Changes the document that `query` finds; gives what it was, or the part of it that `fields` names.
@@ -182,7 +164,10 @@ impl IdempotencyKeys for MongoKeys {
             },
             "u": { "$set": { "lease_until": date(Timestamp::default()) } },
         });
-        self.write(batch_command(cstr!("update"), IDEMPOTENCY_KEYS, cstr!("updates"), updates)).await.map(drop)
+        self.connection
+            .write_one(batch_command(cstr!("update"), IDEMPOTENCY_KEYS, cstr!("updates"), updates))
+            .await
+            .map(drop)
     }
 }
 

@@ -107,7 +107,15 @@ impl MongoConnection {
     pub(crate) async fn insert(&self, collection: &str, document: RawDocumentBuf) -> Result<bool, StoreError> {
         let mut documents = RawArrayBuf::new();
         documents.push(document);
-        let reply = self.run(batch_command(cstr!("insert"), collection, cstr!("documents"), documents)).await?;
+        self.write_one(batch_command(cstr!("insert"), collection, cstr!("documents"), documents)).await
+    }
+
+    /// Runs an insert or an update of one document; `false` when the `_id` was taken.
+    ///
+    /// # Errors
+    /// It was refused, or it is not known to be held by a majority.
+    pub(crate) async fn write_one(&self, command: RawDocumentBuf) -> Result<bool, StoreError> {
+        let reply = self.run(command).await?;
         let error = reply.get_array("writeErrors").into_iter().flatten().find_map(|error| error.as_document());
         if let Some(error) = error {
             let (code, why) = (error.get_i32("code").unwrap_or_default(), error.get_str("errmsg").unwrap_or_default());

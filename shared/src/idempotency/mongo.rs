@@ -63,10 +63,7 @@ impl MongoKeys {
 
     /// Whether the key was new.
     async fn insert(&self, id: KeyId, held: &Held) -> Result<bool, StoreError> {
-        let mut documents = RawArrayBuf::new();
-        documents.push(encode(id, held));
-        let command = batch_command(cstr!("insert"), IDEMPOTENCY_KEYS, cstr!("documents"), documents);
-        self.connection.write_one(command).await
+        self.connection.insert(IDEMPOTENCY_KEYS, encode(id, held)).await
     }
 
     /// Changes the document that `query` finds; gives what it was, or the part of it that `fields` names.

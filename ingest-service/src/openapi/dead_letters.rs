@@ -22,7 +22,7 @@ pub(super) fn describe(book: &mut Book) {
 
 fn read(book: &mut Book) {
     let (listed, shown, log) = (book.answer::<LetterList>(), book.answer::<Shown>(), book.answer::<OperatorLog>());
-    let reason = json!({"type": "string", "maxLength": REASON, "pattern": r"^[^\u0000]*$"});
+    let reason = json!({"type": "string", "maxLength": REASON});
     let number = schema::<TrackingNumber>();
     let cursor = json!({"type": "string", "format": "cursor"});
     let text = format!(

@@ -65,8 +65,13 @@ pub(super) fn part(name: &'static str, text: &str, schema: Value, example: &str)
     Parameter { place: "path", name, text: text.to_owned(), schema, example: Some(json!(example)) }
 }
 
-/// A parameter of the query string, without an example.
-pub(super) fn query(name: &'static str, text: impl Into<String>, schema: Value) -> Parameter {
+/// A parameter of the query string, without an example. `query_string.rs` lets no NUL through, so what would be any text says so.
+pub(super) fn query(name: &'static str, text: impl Into<String>, mut schema: Value) -> Parameter {
+    let is_any_text =
+        schema["type"] == "string" && ["enum", "format", "pattern"].iter().all(|word| schema.get(word).is_none());
+    if is_any_text {
+        schema["pattern"] = json!(r"^[^\u0000]*$");
+    }
     Parameter { place: "query", name, text: text.into(), schema, example: None }
 }
 

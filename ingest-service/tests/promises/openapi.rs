@@ -49,6 +49,22 @@ async fn every_route_is_described_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn no_parameter_is_described_as_taking_a_nul_which_is_refused() {
+    let world = World::new().await;
+    let document = document(&world).await;
+    for (method, path, operation) in operations(&document) {
+        for parameter in operation["parameters"].as_array().into_iter().flatten().filter(|it| it["in"] == "query") {
+            let (name, schema) = (parameter["name"].as_str().expect("a name"), &parameter["schema"]);
+            // A format is a word to us, and no rule to a validator.
+            let has_format = schema.get("format").is_some();
+            let schema = json!({"components": document["components"], "allOf": [schema]});
+            let allows = jsonschema::is_valid(&schema, &json!("\0")) && !has_format;
+            assert!(!allows, "{method} {path}: {name} may be described as any text, and NUL is refused");
+        }
+    }
+}
+
+#[tokio::test]
 async fn every_operation_says_whether_it_refuses_who_takes_no_json() {
     let world = World::new().await;
     let document = document(&world).await;

@@ -1,20 +1,18 @@
 //! Which events of a batch were there before: what the rows in the store say, and what this batch adds to it.
 //!
 //! Two rows can stand for a key: its first event, and one for each other payload that came under the same key (a
-//! conflict). The rows are looked up *after* the states were read, never before: in the other order a zombie that writes between the two
-//! look-ups makes an event count twice (design section 3, step 3).
+//! conflict). The store's rows are looked up only when one of the batch met one ([`shared::shipment_store::Inserted`]): most events are
+//! new, and the insertion of their rows says so.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use shared::shipment::{EventId, LogPosition, Outcome, PayloadHash, RowId};
-use shared::shipment_store::{KnownKey, ShipmentWriter, StoreError};
+use shared::shipment_store::{EventRow, KnownKey, ShipmentWriter, StoreError};
 
 /// What is known of the keys of a batch.
 #[derive(Default)]
 pub(crate) struct KnownKeys {
     rows: HashMap<RowId, KnownKey>,
-    /// Those of them that the store refused, as far as a redriven record asks for them.
-    refused: HashSet<RowId>,
 }
 
 /// What an event is, by its key.
@@ -31,12 +29,9 @@ pub(crate) enum Seen {
 }
 
 impl KnownKeys {
-    /// Looks up `events`: ids with the positions of their records.
-    pub(crate) async fn look_up(
-        store: &dyn ShipmentWriter,
-        events: &[(EventId, LogPosition)],
-    ) -> Result<Self, StoreError> {
-        let mut firsts: Vec<RowId> = events.iter().map(|(id, _)| id.first_row()).collect();
+    /// Looks up `events`, which are in log order.
+    pub(crate) async fn look_up(store: &dyn ShipmentWriter, events: &[EventId]) -> Result<Self, StoreError> {
+        let mut firsts: Vec<RowId> = events.iter().map(EventId::first_row).collect();
         firsts.sort_unstable();
         firsts.dedup();
         let mut rows = if firsts.is_empty() { HashMap::new() } else { store.known_keys(&firsts).await? };
@@ -44,7 +39,7 @@ impl KnownKeys {
         // key within the batch make one too.
         let mut payloads: HashMap<RowId, PayloadHash> = HashMap::new();
         let mut conflicts = Vec::new();
-        for (id, _) in events {
+        for id in events {
             let first = rows.get(&id.first_row()).map(|known| known.payload);
             let first = first.unwrap_or_else(|| *payloads.entry(id.first_row()).or_insert(id.payload));
             if first != id.payload {
@@ -56,24 +51,7 @@ impl KnownKeys {
             conflicts.dedup();
             rows.extend(store.known_keys(&conflicts).await?);
         }
-        Ok(Self { rows, refused: HashSet::new() })
-    }
-
-    /// Looks which of the `redriven` events are known only because the store refused them.
-    pub(crate) async fn look_up_refused(
-        &mut self,
-        store: &dyn ShipmentWriter,
-        redriven: impl Iterator<Item = EventId>,
-    ) -> Result<(), StoreError> {
-        let firsts: HashSet<RowId> =
-            redriven.map(|id| id.first_row()).filter(|row| self.rows.contains_key(row)).collect();
-        if firsts.is_empty() {
-            return Ok(());
-        }
-        let rows = store.rows(&firsts.into_iter().collect::<Vec<_>>()).await?;
-        let refused = rows.iter().filter(|row| row.outcome == Outcome::DeadLettered);
-        self.refused = refused.map(shared::shipment_store::EventRow::row_id).collect();
-        Ok(())
+        Ok(Self { rows })
     }
 
     /// What the event `id` at `position` is. A row at this very position is our own earlier attempt and does not count.
@@ -81,7 +59,7 @@ impl KnownKeys {
         let earlier = |row: RowId| self.rows.get(&row).filter(|known| known.position < position);
         match earlier(id.first_row()) {
             None => Seen::New,
-            Some(first) if is_redriven && first.payload == id.payload && self.refused.contains(&id.first_row()) => {
+            Some(first) if is_redriven && first.payload == id.payload && first.outcome == Outcome::DeadLettered => {
                 Seen::RefusedBefore
             }
             Some(first) if first.payload == id.payload => Seen::Before(first.payload),
@@ -90,9 +68,13 @@ impl KnownKeys {
         }
     }
 
+    /// What became of the event whose record stands at `position` in an earlier attempt of ours, by its row `row`.
+    pub(crate) fn own(&self, row: RowId, position: LogPosition) -> Option<Outcome> {
+        self.rows.get(&row).filter(|known| known.position == position).map(|known| known.outcome)
+    }
+
     /// Adds a row that the batch will write.
-    pub(crate) fn add(&mut self, row: RowId, position: LogPosition, payload: PayloadHash) {
-        self.refused.remove(&row);
-        self.rows.insert(row, KnownKey { position, payload });
+    pub(crate) fn add(&mut self, row: &EventRow) {
+        self.rows.insert(row.row_id(), row.known());
     }
 }

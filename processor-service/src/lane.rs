@@ -41,8 +41,8 @@ enum Applied {
 enum Attempt {
     /// All of it is durable.
     Done(Box<Decision>, Durable),
-    /// The store refused some of it.
-    Refused,
+    /// The store refused some of it, or has some of it already: it has to be decided again.
+    Again,
     /// The storm breaker let none of it through.
     Held,
 }
@@ -57,6 +57,8 @@ pub(crate) struct Lane {
     epoch: i64,
     topic: String,
     group: String,
+    /// The batch before held known events, so this one will too: to find it out by an insertion costs one.
+    looks_up: bool,
     /// Others learn of what is decided. Not so in a rebuild, where they have learnt of it long ago.
     pub(crate) publishes: bool,
 }
@@ -72,7 +74,7 @@ impl Lane {
     ) -> Self {
         let (topic, group) = (config.topic.clone(), config.group.clone());
         let (cache, epoch) = (Cache::new(config.lanes), config.epoch);
-        Self { queue, ports, cache, clock, metrics, storm, epoch, topic, group, publishes: true }
+        Self { queue, ports, cache, clock, metrics, storm, epoch, topic, group, looks_up: false, publishes: true }
     }
 
     /// Applies batches until the queue is closed, or at once when `end` is cancelled.
@@ -89,18 +91,19 @@ impl Lane {
 
     /// Applies a batch, however often it takes.
     async fn apply(&mut self, batch: &Batch) -> Applied {
-        let mut work = Work::decode(batch, self.epoch);
+        let mut work = Work::decode(batch, self.epoch, self.looks_up);
         let mut attempts = Attempts { count: 1, first_failed_at: (self.clock)() };
         loop {
             self.queue.beat();
             match self.attempt(&mut work, attempts).await {
                 Ok(Attempt::Done(decision, durable)) => {
                     self.storm.passed(decision.share(batch));
+                    self.looks_up = decision.duplicates > 0;
                     self.count(&work, &decision, durable);
                     decision.remember_states(&mut self.cache, batch);
                     return Applied::Durable;
                 }
-                Ok(Attempt::Refused) => {} // those documents are poison now: decide again without them
+                Ok(Attempt::Again) => {} // what was refused is poison now, and what is there is looked up
                 Ok(Attempt::Held) => {
                     if !self.hold(batch).await {
                         return Applied::Lost;
@@ -125,13 +128,13 @@ impl Lane {
             return Ok(Attempt::Held);
         }
         if !work.write_rows(&self.ports, &decision).await? {
-            return Ok(Attempt::Refused);
+            return Ok(Attempt::Again);
         }
         if self.publishes {
             self.bury(work, &decision, attempts).await?;
         }
         if !work.write_states(&self.ports, &decision).await? {
-            return Ok(Attempt::Refused);
+            return Ok(Attempt::Again);
         }
         let durable = Durable { at: (self.clock)(), took: started.elapsed() };
         if !self.publishes {

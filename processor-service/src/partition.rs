@@ -4,14 +4,16 @@
 //! answer. A write carries the position that it is the state of, and the store keeps the greater one. Hence no locks, no
 //! compare-and-set and no fencing: a zombie can only write older states, and they lose. What has to be kept is the order of the steps:
 //!
-//! 1. states, *then* keys: the other order doubles events;
-//! 2. rows, *then* states: the other order loses the audit of a batch that was cut off;
-//! 3. dead letters, *then* states: a record that its shipment's state has passed is skipped when it comes again, and a conflict with it;
-//! 4. changes, window and notices after all of these are durable, offsets last of all.
+//! 1. rows, in log order, *then* states: the other order loses the audit of a batch that was cut off. A batch is judged as if its events were
+//!    new; the first row whose id is taken ends the insertion, and the batch is judged again by what is there. A row that stands behind
+//!    others of its shipment is there only if they are, so what it says of them is true whenever the batch is cut off;
+//! 2. dead letters, *then* states: a record that its shipment's state has passed is skipped when it comes again, and a conflict with it;
+//! 3. changes, window and notices after all of these are durable, offsets last of all.
 //!
 //! A state advances with the events that enter a history; a rejected event leaves it where it is. When its record comes again it is
 //! judged again, against the same state, to the same row, which is there already.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use shared::change_feed::Change;
@@ -21,7 +23,7 @@ use shared::event_log::NewRecord;
 use shared::shipment::record::{self, Poison};
 use shared::shipment::transition::{IdentifiedEvent, judge};
 use shared::shipment::{EventId, LogPosition, Outcome, RowId, Shipment, TrackingNumber};
-use shared::shipment_store::{EventRow, RowPosition, StoreError};
+use shared::shipment_store::{EventRow, Inserted, RowPosition, StoreError};
 
 use crate::Ports;
 use crate::cache::Cache;
@@ -46,6 +48,8 @@ pub(crate) struct Item {
 pub(crate) struct Work<'a> {
     pub(crate) batch: &'a Batch,
     pub(crate) items: Vec<Item>,
+    /// Whether the store is asked for the keys of the events before they are judged: some are known, or may be.
+    looks_up: bool,
     /// The items, by index, whose dead letters are acknowledged: a store that cannot take the states for an hour is no reason to write them
     /// at every attempt.
     pub(crate) buried: HashSet<usize>,
@@ -54,17 +58,16 @@ pub(crate) struct Work<'a> {
 /// What an attempt decided. Nothing of it is written yet.
 #[derive(Default)]
 pub(crate) struct Decision {
-    /// The rows to insert.
+    /// The rows of the events, in their order.
     pub(crate) rows: Vec<EventRow>,
     /// For each row the index of its item.
     row_items: Vec<usize>,
+    /// The rows, by index, to insert: all but those that an earlier attempt left there.
+    inserting: Vec<usize>,
+    /// The rows, by index, that replace what stands there: of events which the store refused before and an operator had redriven.
+    replacing: Vec<usize>,
     /// The rows of events whose documents the store refused.
     refused: Vec<EventRow>,
-    /// The rows, by index, that replace what may stand there: of events which the store refused before and an operator had redriven, and of
-    /// shipments with an event that the store refused in this batch. An earlier attempt judged those as if it were applied.
-    replacing: Vec<usize>,
-    /// The shipments with an event in this batch that the store refused.
-    reworked: HashSet<TrackingNumber>,
     changed: Changed,
     /// Records that an earlier attempt applied, by the rows that it wrote.
     skipped: Vec<(RowId, RowPosition)>,
@@ -75,15 +78,17 @@ pub(crate) struct Decision {
 }
 
 impl<'a> Work<'a> {
-    /// Step 1: decode. A record that cannot be decoded is poison now and for ever.
-    pub(crate) fn decode(batch: &'a Batch, epoch: i64) -> Self {
+    /// Step 1: decode. A record that cannot be decoded is poison now and for ever. `looks_up`: many of the events are expected to be known.
+    pub(crate) fn decode(batch: &'a Batch, epoch: i64, looks_up: bool) -> Self {
         let items = batch.records.iter().map(|record| Item {
             position: write::position(epoch, record.position.partition, record.position.offset),
             content: record::decode(record).map(IdentifiedEvent::from),
             is_redriven: record.header(REPLAY_OF).is_some(),
             refused: None,
         });
-        Self { batch, items: items.collect(), buried: HashSet::new() }
+        let items: Vec<Item> = items.collect();
+        let looks_up = looks_up || items.iter().any(|item| item.is_redriven);
+        Self { batch, items, looks_up, buried: HashSet::new() }
     }
 
     fn events(&self) -> impl Iterator<Item = (&Item, &IdentifiedEvent)> {
@@ -113,27 +118,33 @@ impl<'a> Work<'a> {
     }
 
     /// Steps 2 to 4: read, then judge each record in order. Writes nothing.
-    pub(crate) async fn decide(&self, ports: &Ports, cache: &mut Cache) -> Result<Decision, Failure> {
+    pub(crate) async fn decide(&mut self, ports: &Ports, cache: &mut Cache) -> Result<Decision, Failure> {
         let states = self.states(ports, cache).await?;
         let applied_before = |id: EventId, position: LogPosition| {
             states.get(&id.tracking_number).is_some_and(|shipment| position <= shipment.state.position)
         };
-        let news = self.events().filter(|(item, event)| !applied_before(event.id, item.position.log));
-        let refused = self.items.iter().filter_map(|item| Some((item, item.refused.as_ref()?)));
-        let news: Vec<_> = news.chain(refused).map(|(item, event)| (event.id, item.position.log)).collect();
-        let mut known = KnownKeys::look_up(&*ports.store, &news).await?;
-        let redriven = self.events().filter(|(item, _)| item.is_redriven).map(|(_, event)| event.id);
-        known.look_up_refused(&*ports.store, redriven).await?;
-
-        let reworked = self.items.iter().filter_map(|item| Some(item.refused.as_ref()?.id.tracking_number));
-        let mut decision = Decision { reworked: reworked.collect(), ..Decision::default() };
+        let mut known = KnownKeys::default();
+        if self.looks_up {
+            // In log order, the refused ones in their places: which of two payloads is the conflict depends on it.
+            let news = self.items.iter().filter_map(|item| match (&item.content, &item.refused) {
+                (Ok(event), _) => (!applied_before(event.id, item.position.log)).then_some(event.id),
+                (Err(_), refused) => Some(refused.as_ref()?.id),
+            });
+            known = KnownKeys::look_up(&*ports.store, &news.collect::<Vec<_>>()).await?;
+            self.refuse_again(&known);
+        }
+        let mut decision = Decision::default();
         for (index, item) in self.items.iter().enumerate() {
             match &item.content {
                 Err(poison) => {
-                    decision.dead.push((index, cause_of(poison)));
-                    if let Some(event) = &item.refused {
-                        decision.refuse(event, item.position, &mut known);
-                    }
+                    let is_conflict = item.refused.as_ref().is_some_and(|event| {
+                        decision.refuse(event, item.position, &mut known) == Some(Outcome::Conflict)
+                    });
+                    let cause = match &item.refused {
+                        Some(event) if is_conflict => key_conflict(event),
+                        _ => cause_of(poison),
+                    };
+                    decision.dead.push((index, cause));
                 }
                 Ok(event) if applied_before(event.id, item.position.log) => {
                     decision.skipped.push((event.id.first_row(), item.position));
@@ -144,28 +155,48 @@ impl<'a> Work<'a> {
         Ok(decision)
     }
 
-    /// Step 5: the rows. `Ok(false)` when the store refused some: their records are poison from now on, and the batch has to be decided
-    /// again without them.
+    /// What the store refused in an earlier attempt, as the row says, stays refused: it was cut off, and its row is what others go by.
+    fn refuse_again(&mut self, known: &KnownKeys) {
+        let was_refused = |item: &Item| {
+            let event = item.content.as_ref().ok()?;
+            known.own(event.id.first_row(), item.position.log).filter(|&outcome| outcome == Outcome::DeadLettered)
+        };
+        let again = self.items.iter().enumerate().filter_map(|(index, item)| was_refused(item).map(|_| index));
+        let again: Vec<_> = again.map(|index| (index, "it was refused in an earlier attempt".to_owned())).collect();
+        self.refuse(again);
+    }
+
+    /// Step 5: the rows. `Ok(false)` when the batch has to be decided again: the store refused one, and its record is poison from now on, or
+    /// one is there already.
     pub(crate) async fn write_rows(&mut self, ports: &Ports, decision: &Decision) -> Result<bool, Failure> {
-        if !decision.rows.is_empty() {
-            match ports.store.insert_events(&decision.rows).await {
+        // Before the rows behind them, which go by what these say.
+        let replacing = decision.rows_at(&decision.replacing);
+        if !replacing.is_empty() {
+            match ports.store.replace_events(&replacing).await {
                 Err(StoreError::Refused(refused)) => {
-                    let indexes = refused.into_iter().map(|(row, why)| (decision.row_items[row], why));
-                    self.refuse(indexes.collect());
+                    self.refuse(decision.items_of(&decision.replacing, refused));
                     return Ok(false);
                 }
                 written => written?,
             }
         }
-        let replacing: Vec<EventRow> = decision.replacing.iter().map(|&row| decision.rows[row].clone()).collect();
-        if !replacing.is_empty() {
-            match ports.store.replace_events(&replacing).await {
-                Err(StoreError::Refused(refused)) => {
-                    let item = |row: usize| decision.row_items[decision.replacing[row]];
-                    self.refuse(refused.into_iter().map(|(row, why)| (item(row), why)).collect());
+        let inserting = decision.rows_at(&decision.inserting);
+        if !inserting.is_empty() {
+            match ports.store.insert_events(&inserting).await {
+                // It may be a known one, and then it is no matter whether the store would take it.
+                Err(StoreError::Refused(_)) if !self.looks_up => {
+                    self.looks_up = true;
                     return Ok(false);
                 }
-                written => written?,
+                Err(StoreError::Refused(refused)) => {
+                    self.refuse(decision.items_of(&decision.inserting, refused));
+                    return Ok(false);
+                }
+                Ok(Inserted::UpTo(index)) => {
+                    self.look_up_now(inserting[index].row_id())?;
+                    return Ok(false);
+                }
+                written => drop(written?),
             }
         }
         if !decision.refused.is_empty() {
@@ -178,6 +209,18 @@ impl<'a> Work<'a> {
             }
         }
         Ok(true)
+    }
+
+    /// The row `taken` is there. Where it was looked for and not found, another owner has just put it there, or it is not a majority's yet
+    /// and may be rolled back: that passes.
+    fn look_up_now(&mut self, taken: RowId) -> Result<(), StoreError> {
+        if self.looks_up {
+            return Err(StoreError::unavailable(format!(
+                "the row {taken} is there, and was not when it was looked for"
+            )));
+        }
+        self.looks_up = true;
+        Ok(())
     }
 
     /// Step 7: the states. `Ok(false)` as for the rows.
@@ -201,6 +244,7 @@ impl<'a> Work<'a> {
     }
 
     fn refuse(&mut self, items: Vec<(usize, String)>) {
+        self.looks_up |= !items.is_empty(); // some of the rows may be there by now
         for (index, why) in items {
             let item = &mut self.items[index];
             if let Ok(event) = std::mem::replace(&mut item.content, Err(Poison::Refused(why))) {
@@ -214,18 +258,36 @@ fn cause_of(poison: &Poison) -> Cause {
     Cause { class: poison.class(), message: poison.to_string() }
 }
 
+fn key_conflict(event: &IdentifiedEvent) -> Cause {
+    Cause { class: KEY_CONFLICT, message: format!("another event has the key {}", event.report.dedup_key()) }
+}
+
 impl Decision {
+    /// The rows at these places. All of them, mostly.
+    fn rows_at(&self, places: &[usize]) -> Cow<'_, [EventRow]> {
+        if places.len() == self.rows.len() {
+            return Cow::Borrowed(&self.rows);
+        }
+        places.iter().map(|&place| self.rows[place].clone()).collect()
+    }
+
+    /// The items of those of the rows at `places` that the store refused.
+    fn items_of(&self, places: &[usize], refused: Vec<(usize, String)>) -> Vec<(usize, String)> {
+        refused.into_iter().map(|(index, why)| (self.row_items[places[index]], why)).collect()
+    }
+
     /// The row of an event that the store refused holds its key like any other, or the same event in the same batch and in the next one
     /// would come to different ends.
-    fn refuse(&mut self, event: &IdentifiedEvent, position: RowPosition, known: &mut KnownKeys) {
+    fn refuse(&mut self, event: &IdentifiedEvent, position: RowPosition, known: &mut KnownKeys) -> Option<Outcome> {
         let outcome = match known.seen(event.id, position.log, false) {
             Seen::New | Seen::RefusedBefore => Outcome::DeadLettered,
             Seen::Before(payload) if payload != event.id.payload => Outcome::Conflict,
-            Seen::Before(_) | Seen::ConflictBefore => return, // it has its row
+            Seen::Before(_) | Seen::ConflictBefore => return None, // it has its row
         };
         let row = write::refused_row(event, outcome, position);
-        known.add(row.row_id(), position.log, event.id.payload);
+        known.add(&row);
         self.refused.push(row);
+        Some(outcome)
     }
 
     fn judge(
@@ -255,13 +317,15 @@ impl Decision {
         }
         let row = write::row(event, &judgement, item.position, shipment);
         if row.outcome == Outcome::Conflict {
-            let message = format!("another event has the key {}", event.report.dedup_key());
-            self.dead.push((index, Cause { class: KEY_CONFLICT, message }));
+            self.dead.push((index, key_conflict(event)));
         }
-        known.add(row.row_id(), position, event.id.payload);
-        if seen == Seen::RefusedBefore || self.reworked.contains(&number) {
+        let is_there = known.own(row.row_id(), position).is_some();
+        if seen == Seen::RefusedBefore || (is_there && item.is_redriven) {
             self.replacing.push(self.rows.len());
+        } else if !is_there {
+            self.inserting.push(self.rows.len());
         }
+        known.add(&row);
         self.rows.push(row);
         self.row_items.push(index);
         if let Some(shipment) = judgement.shipment {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::workload::{Claim, REFUSED, Record, Sender, Workload, recorded_at};
+use crate::workload::{Claim, Record, Sender, Workload, recorded_at};
 
 /// What one record must leave behind.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -97,12 +97,15 @@ impl Model {
         let base =
             Row { from: status, to: claimed(record), has_owner, recorded_at: recorded_at(index), ..Row::default() };
         let refused = |outcome, reason| Row { outcome, reason: Some(reason), ..base.clone() };
+        // The store takes the row of what it refuses only bare of everything that may be the cause.
+        let bare = |row: Row| Row { from: None, has_owner: false, ..row };
         if is_conflict {
-            let letter = if record.shipment == REFUSED { "STORE_REFUSED" } else { "KEY_CONFLICT" };
-            return Effect { row: Some(refused("conflict", "KEY_CONFLICT")), letter: Some(letter), change: false };
+            let row = refused("conflict", "KEY_CONFLICT");
+            let row = if record.is_refused(index) { bare(row) } else { row };
+            return Effect { row: Some(row), letter: Some("KEY_CONFLICT"), change: false };
         }
-        if record.shipment == REFUSED {
-            let row = refused("dead_lettered", "STORE_REFUSED");
+        if record.is_refused(index) {
+            let row = bare(refused("dead_lettered", "STORE_REFUSED"));
             return Effect { row: Some(row), letter: Some("STORE_REFUSED"), change: false };
         }
         let rejected = |reason| Effect { row: Some(refused("rejected", reason)), ..Effect::default() };

@@ -8,9 +8,9 @@ use std::task::{Context, Poll, Waker};
 use shared::dedup_window::Decided;
 use shared::event_log::{NewRecord, Position, Topic};
 use shared::shipment_store::memory::MemoryStore;
-use shared::shipment_store::{EventRow, ShipmentWriter, StateWrite, StoreError};
+use shared::shipment_store::{EventRow, Inserted, ShipmentWriter, StateWrite, StoreError};
 
-use crate::workload::{REFUSED, number};
+use crate::workload::{REFUSED, REFUSED_MILLIS, number};
 
 /// Something that a lane asks a server to do.
 #[derive(Clone, Debug)]
@@ -44,24 +44,28 @@ pub(crate) struct Platform {
 
 impl Platform {
     /// What the majority has afterwards is durable: an acknowledged write is, with every write before it.
-    pub(crate) fn perform(&mut self, effect: Effect, by_majority: bool) -> Result<(), StoreError> {
+    pub(crate) fn perform(&mut self, effect: Effect, by_majority: bool) -> Result<Inserted, StoreError> {
         match effect {
             Effect::Append(Topic::Changes, mut records) => self.changes.append(&mut records),
             Effect::Append(_, mut records) => self.letters.append(&mut records),
             Effect::Remember(mut decided) => self.remembered.append(&mut decided),
             Effect::Announce(mut positions) => self.announced.append(&mut positions),
             write => {
-                let (write, refused) = without_refused(write);
+                let (write, refused) = up_to_the_refused(write);
                 let written = apply(&self.primary, &write);
                 self.unreplicated.push(write);
                 if by_majority {
                     self.replicate();
                 }
-                written?;
-                return if refused.is_empty() { Ok(()) } else { Err(StoreError::Refused(refused)) };
+                return match (written?, refused) {
+                    (Inserted::All, Some(index)) => {
+                        Err(StoreError::Refused(vec![(index, "the schedule says so".to_owned())]))
+                    }
+                    (inserted, _) => Ok(inserted),
+                };
             }
         }
-        Ok(())
+        Ok(Inserted::All)
     }
 
     /// The other members catch up.
@@ -83,24 +87,27 @@ impl Platform {
     }
 }
 
-/// What the server would not write at all, by index, and the rest.
-fn without_refused(write: Effect) -> (Effect, Vec<(usize, String)>) {
-    let Effect::Rows(rows) = write else { return (write, Vec::new()) };
+/// What is before the first row that the server would not write at all, and the index of that one.
+fn up_to_the_refused(write: Effect) -> (Effect, Option<usize>) {
+    let Effect::Rows(mut rows) = write else { return (write, None) };
     let refused_number = number(REFUSED);
-    let is_refused = |row: &EventRow| row.report.tracking_number.as_str() == refused_number;
-    let refused = rows.iter().enumerate().filter(|(_, row)| is_refused(row));
-    let refused = refused.map(|(index, _)| (index, "the schedule says so".to_owned())).collect();
-    (Effect::Rows(rows.into_iter().filter(|row| !is_refused(row)).collect()), refused)
+    let is_refused = |row: &EventRow| {
+        row.report.tracking_number.as_str() == refused_number && row.report.timestamp.as_millis() % REFUSED_MILLIS == 0
+    };
+    let refused = rows.iter().position(is_refused);
+    rows.truncate(refused.unwrap_or(rows.len()));
+    (Effect::Rows(rows), refused)
 }
 
-fn apply(store: &MemoryStore, write: &Effect) -> Result<(), StoreError> {
+fn apply(store: &MemoryStore, write: &Effect) -> Result<Inserted, StoreError> {
     now(async {
         match write {
-            Effect::Rows(rows) => store.insert_events(rows).await,
-            Effect::Replaced(rows) => store.replace_events(rows).await,
-            Effect::States(writes) => store.write_states(writes).await,
+            Effect::Rows(rows) => return store.insert_events(rows).await,
+            Effect::Replaced(rows) => store.replace_events(rows).await?,
+            Effect::States(writes) => store.write_states(writes).await?,
             Effect::Append(..) | Effect::Remember(_) | Effect::Announce(_) => unreachable!("no write of the store"),
         }
+        Ok(Inserted::All)
     })
 }
 
@@ -113,13 +120,16 @@ pub(crate) fn now<T>(call: impl Future<Output = T>) -> T {
 }
 
 impl Effect {
-    /// A part of it: of documents those whose bit is set, of records the first few.
+    /// A part of it: of documents those whose bit is set, of rows and records, which are written in their order, the first few.
     pub(crate) fn part(self, bits: u32) -> Self {
         fn some<T>(all: Vec<T>, bits: u32) -> Vec<T> {
             all.into_iter().enumerate().filter(|(index, _)| bits >> (index % 32) & 1 == 1).map(|(_, one)| one).collect()
         }
         match self {
-            Self::Rows(rows) => Self::Rows(some(rows, bits)),
+            Self::Rows(mut rows) => {
+                rows.truncate(bits as usize % (rows.len() + 1));
+                Self::Rows(rows)
+            }
             Self::Replaced(rows) => Self::Replaced(some(rows, bits)),
             Self::States(writes) => Self::States(some(writes, bits)),
             Self::Append(topic, mut records) => {

@@ -12,7 +12,7 @@ use shared::dedup_window::{Decided, DedupWindow, WindowError};
 use shared::event_log::{AppendError, Appended, EventAppender, NewRecord, Position, Topic};
 use shared::operator_log::memory::MemoryOperatorLog;
 use shared::shipment::{EventId, Outcome, RowId, Shipment, TrackingNumber};
-use shared::shipment_store::{EventRow, KnownKey, ShipmentWriter, StateWrite, StoreError};
+use shared::shipment_store::{EventRow, Inserted, KnownKey, ShipmentWriter, StateWrite, StoreError};
 
 use crate::platform::{Effect, Platform, now};
 
@@ -103,7 +103,7 @@ impl Gate {
         Ok(found)
     }
 
-    async fn perform(&self, effect: Effect) -> Result<(), StoreError> {
+    async fn perform(&self, effect: Effect) -> Result<Inserted, StoreError> {
         let what = effect.describe();
         match self.ask(what.clone()).await {
             Verdict::Done => return self.platform().perform(effect, true),
@@ -135,16 +135,16 @@ impl ShipmentWriter for Gate {
         self.read("read rows", |platform| now(platform.majority.rows(ids))).await?
     }
 
-    async fn insert_events(&self, rows: &[EventRow]) -> Result<(), StoreError> {
+    async fn insert_events(&self, rows: &[EventRow]) -> Result<Inserted, StoreError> {
         self.perform(Effect::Rows(rows.to_vec())).await
     }
 
     async fn replace_events(&self, rows: &[EventRow]) -> Result<(), StoreError> {
-        self.perform(Effect::Replaced(rows.to_vec())).await
+        self.perform(Effect::Replaced(rows.to_vec())).await.map(drop)
     }
 
     async fn write_states(&self, writes: &[StateWrite]) -> Result<(), StoreError> {
-        self.perform(Effect::States(writes.to_vec())).await
+        self.perform(Effect::States(writes.to_vec())).await.map(drop)
     }
 
     async fn check(&self) -> Result<(), StoreError> {
@@ -156,7 +156,7 @@ impl ShipmentWriter for Gate {
 impl EventAppender for Gate {
     async fn append(&self, topic: Topic, records: Vec<NewRecord>) -> Appended {
         match self.perform(Effect::Append(topic, records)).await {
-            Ok(()) => Appended { positions: Vec::new(), refused: None }, // the lane asks only whether all were taken
+            Ok(_) => Appended { positions: Vec::new(), refused: None }, // the lane asks only whether all were taken
             Err(error) => Appended::nothing(AppendError::Unavailable(error.to_string())),
         }
     }
@@ -181,7 +181,7 @@ impl DedupWindow for Gate {
     }
 
     async fn remember(&self, decided: &[Decided]) -> Result<(), WindowError> {
-        self.perform(Effect::Remember(decided.to_vec())).await.map_err(|error| WindowError(error.to_string()))
+        self.perform(Effect::Remember(decided.to_vec())).await.map(drop).map_err(|error| WindowError(error.to_string()))
     }
 
     async fn check(&self) -> Result<(), WindowError> {
@@ -194,6 +194,6 @@ impl AppliedAnnouncer for Gate {
     async fn announce(&self, positions: &[Position]) -> Result<(), AnnounceError> {
         let mut positions = positions.to_vec();
         positions.sort_unstable(); // they come out of a hash map, and a seed tells the same story each time
-        self.perform(Effect::Announce(positions)).await.map_err(|error| AnnounceError(error.to_string()))
+        self.perform(Effect::Announce(positions)).await.map(drop).map_err(|error| AnnounceError(error.to_string()))
     }
 }

@@ -55,8 +55,10 @@ pub(crate) enum Sender {
     Stranger,
 }
 
-/// The shipment whose documents the store refuses.
+/// The shipment of which the store refuses what happens in an even second, and a registration that is the first record of all.
 pub(crate) const REFUSED: usize = 3;
+/// What it refuses, in milliseconds: multiples of this.
+pub(crate) const REFUSED_MILLIS: i64 = 2_000;
 /// The header by which a dead letter names its record: a number from 0.
 pub(crate) const INDEX: &str = "sim-record";
 pub(crate) const STATUSES: [&str; 5] = ["picked_up", "in_warehouse", "in_transit", "delivered", "cancelled"];
@@ -132,6 +134,15 @@ impl Record {
         Self { shipment, second, source: dice.below(2), claim, sender }
     }
 
+    /// Whether the store refuses the row of this record, which is the one at `index`.
+    pub(crate) fn is_refused(&self, index: usize) -> bool {
+        let millis = match self.claim {
+            Claim::Created { .. } => recorded_at(index),
+            _ => self.second * 1_000,
+        };
+        self.shipment == REFUSED && millis % REFUSED_MILLIS == 0
+    }
+
     fn encoded(&self, index: usize) -> NewRecord {
         let number = number(self.shipment);
         let (ce_type, mut value) = match self.claim {
@@ -193,6 +204,6 @@ impl fmt::Display for Record {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { shipment, second, source, claim, sender } = self;
         write!(formatter, "shipment {shipment}: {claim:?} at second {second} by source {source}, sent by {sender:?}")?;
-        if *shipment == REFUSED { write!(formatter, "; the store refuses it") } else { Ok(()) }
+        if *shipment == REFUSED { write!(formatter, "; the store refuses even seconds") } else { Ok(()) }
     }
 }

@@ -1,5 +1,6 @@
 //! The store in memory, for tests. It can be told to be away, to refuse a shipment, and to fail after it has written.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Bound;
 use std::str::FromStr;
@@ -9,8 +10,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 
 use super::{
-    Documents, EventRow, Found, KnownKey, ListBounds, ListFilter, Page, PageStart, RowPosition, ShipmentReader,
-    ShipmentScan, ShipmentWriter, StateWrite, StoreError, StoredShipment, Total,
+    Documents, EventRow, Found, Inserted, KnownKey, ListBounds, ListFilter, Page, PageStart, RowPosition,
+    ShipmentReader, ShipmentScan, ShipmentWriter, StateWrite, StoreError, StoredShipment, Total,
 };
 use crate::shipment::{EventId, Outcome, RowId, Shipment, Terms, TrackingNumber};
 
@@ -169,18 +170,19 @@ impl ShipmentWriter for MemoryStore {
         self.find_rows(ids)
     }
 
-    async fn insert_events(&self, rows: &[EventRow]) -> Result<(), StoreError> {
+    async fn insert_events(&self, rows: &[EventRow]) -> Result<Inserted, StoreError> {
         let mut inner = self.reach()?;
-        let mut refused = Vec::new();
         for (index, row) in rows.iter().enumerate() {
             if inner.refuses(row) {
-                refused.push((index, "told to refuse".to_owned()));
-            } else {
-                inner.rows.entry(row.row_id()).or_insert_with(|| row.clone());
+                return Err(StoreError::Refused(vec![(index, "told to refuse".to_owned())]));
+            }
+            match inner.rows.entry(row.row_id()) {
+                Entry::Vacant(place) => drop(place.insert(row.clone())),
+                Entry::Occupied(_) => return Ok(Inserted::UpTo(index)),
             }
         }
         drop(inner);
-        if refused.is_empty() { self.written() } else { Err(StoreError::Refused(refused)) }
+        self.written().map(|()| Inserted::All)
     }
 
     async fn replace_events(&self, rows: &[EventRow]) -> Result<(), StoreError> {

@@ -6,10 +6,12 @@
 //! - **The newest position wins.** [`ShipmentWriter::write_states`] keeps, for each shipment on its own, the state with the greater
 //!   [`LogPosition`](crate::shipment::LogPosition); an equal or older one changes nothing and is no error. So a zombie owner can do no harm, and a
 //!   batch may be written twice. What never changes is written with the creation only.
-//! - **Rows are written once.** [`ShipmentWriter::insert_events`] leaves a row that is already there as it is and reports no error: it is
-//!   our own earlier attempt. Only [`ShipmentWriter::replace_events`] overwrites, for records that the store
-//!   refused; it leaves a row of a later position as it is, so that a zombie owner takes back nothing.
-//! - **No partial silence.** A write that was done in part returns an error. Writing the whole batch again is safe.
+//! - **Rows are written once, in their order.** [`ShipmentWriter::insert_events`] stops at the first row whose id is taken or which is
+//!   refused: of the rows behind it none is there. So what a row says of the events before it in the batch is true as soon as it
+//!   is there, also when the caller dies before it hears of it; and to insert is to look whether an event is new. Only
+//!   [`ShipmentWriter::replace_events`] overwrites, for records that the store refused; it leaves a row of a later position as it
+//!   is, so that a zombie owner takes back nothing.
+//! - **No partial silence.** A write that was done in part says so. Writing again what is not there yet is safe.
 //! - **Reads see what was acknowledged** (read concern majority): never a write that may be rolled back.
 //!
 //! # What an error means
@@ -65,6 +67,17 @@ impl StoreError {
     }
 }
 
+/// How far an insertion of rows came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Inserted {
+    /// All of them are there.
+    All,
+    /// Those before this index in the call, at most: its id is taken, and nothing behind it was inserted. The row that is there may not be
+    /// a majority's yet.
+    UpTo(usize),
+}
+
 /// One state to write.
 #[derive(Clone, Debug)]
 pub struct StateWrite {
@@ -97,11 +110,11 @@ pub trait ShipmentWriter: Send + Sync {
     /// See the module.
     async fn rows(&self, ids: &[RowId]) -> Result<Vec<EventRow>, StoreError>;
 
-    /// Inserts the rows that are not there yet.
+    /// Inserts rows in their order, up to the first whose id is taken.
     ///
     /// # Errors
-    /// See the module.
-    async fn insert_events(&self, rows: &[EventRow]) -> Result<(), StoreError>;
+    /// See the module. [`StoreError::Refused`] names one row, and nothing behind it was inserted.
+    async fn insert_events(&self, rows: &[EventRow]) -> Result<Inserted, StoreError>;
 
     /// Writes rows over what is there, unless that is of a later position.
     ///

@@ -61,7 +61,7 @@ impl EventRow {
     /// What the next record with the same key needs to know of it.
     #[must_use]
     pub fn known(&self) -> KnownKey {
-        KnownKey { position: self.position.log, payload: self.event_id.payload }
+        KnownKey { position: self.position.log, payload: self.event_id.payload, outcome: self.outcome }
     }
 }
 
@@ -72,4 +72,6 @@ pub struct KnownKey {
     pub position: LogPosition,
     /// What that one said.
     pub payload: PayloadHash,
+    /// What became of it.
+    pub outcome: Outcome,
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::samples::{Seeded, at, creation, entry, fresh, number, registration, report, row, row_position, update};
 use crate::shipment::{Claim, Kind, ShipmentState, Status};
-use crate::shipment_store::{EventRow, ShipmentWriter, StateWrite, StoreError};
+use crate::shipment_store::{EventRow, Inserted, ShipmentWriter, StateWrite, StoreError};
 
 /// What to write.
 #[derive(Clone, Copy, Debug)]
@@ -53,7 +53,7 @@ pub async fn ceiling_in_parts(store: &dyn ShipmentWriter, plan: CeilingPlan) -> 
         let size = left.min(plan.batch.max(1));
         let (rows, writes) = fleet.batch(size, offset);
         let start = Instant::now();
-        store.insert_events(&rows).await?;
+        assert_eq!(store.insert_events(&rows).await?, Inserted::All, "all rows are new");
         taken.rows += start.elapsed();
         store.write_states(&writes).await?;
         taken.total += start.elapsed();

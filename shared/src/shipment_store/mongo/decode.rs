@@ -179,7 +179,8 @@ fn payload(members: Members<'_>) -> Result<PayloadHash, StoreError> {
 /// What the look-up of keys projects.
 pub(super) fn known(document: &RawDocument) -> Result<(RowId, KnownKey), StoreError> {
     let members = Members(document);
-    Ok((row_id(document)?, KnownKey { position: position(members)?, payload: payload(members)? }))
+    let outcome = members.parsed("outcome", Outcome::from_word)?;
+    Ok((row_id(document)?, KnownKey { position: position(members)?, payload: payload(members)?, outcome }))
 }
 
 fn reporter(members: Members<'_>) -> Result<Reporter, StoreError> {

@@ -34,7 +34,7 @@ use async_trait::async_trait;
 use mongodb::bson::{Document, RawDocument, RawDocumentBuf, doc};
 use mongodb::{Collection, Cursor};
 
-use super::{EventRow, KnownKey, ShipmentWriter, StateWrite, StoreError};
+use super::{EventRow, Inserted, KnownKey, ShipmentWriter, StateWrite, StoreError};
 use crate::mongo::{CALL_DEADLINE, MongoConnection, SERVER_DEADLINE, ids_in, majority, within};
 use crate::projection::Generation;
 use crate::shipment::{RowId, Shipment, TrackingNumber};
@@ -197,7 +197,7 @@ impl ShipmentWriter for MongoStore {
     }
 
     async fn known_keys(&self, ids: &[RowId]) -> Result<HashMap<RowId, KnownKey>, StoreError> {
-        let needed = doc! { "e": 1, "o": 1, "h": 1 };
+        let needed = doc! { "e": 1, "o": 1, "h": 1, "outcome": 1 };
         let mut known = HashMap::new();
         find_by_id(&self.status_events(), ids, Some(needed), |document| {
             known.extend([decode::known(document)?]);
@@ -211,7 +211,7 @@ impl ShipmentWriter for MongoStore {
         find_rows(&self.status_events(), ids).await
     }
 
-    async fn insert_events(&self, rows: &[EventRow]) -> Result<(), StoreError> {
+    async fn insert_events(&self, rows: &[EventRow]) -> Result<Inserted, StoreError> {
         write::insert_events(&self.connection, &self.names, rows).await
     }
 

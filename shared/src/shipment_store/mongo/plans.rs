@@ -227,7 +227,7 @@ async fn the_events_of_a_shipment_are_found_by_the_beginning_of_their_ids() {
         let store = MongoStore::new(&connection);
         let numbers = ["99M-ABC12344", "99M-ABC12345", "99M-ABC123456", "99M-ABC12346"];
         let rows: Vec<_> = numbers.iter().flat_map(|number| (0..30).map(|second| row(number, second))).collect();
-        store.insert_events(&rows).await.expect("written");
+        assert_eq!(store.insert_events(&rows).await.expect("written"), Inserted::All);
         profile(&connection, 2).await;
         let reader = MongoReader::new(&connection);
         let first = reader.events_of(rows[30].report.tracking_number, None, 10).await.expect("readable");

@@ -1,4 +1,5 @@
-//! Writing in batches: one raw command for up to [`STATEMENTS`] documents, unordered, acknowledged by a majority.
+//! Writing in batches: one raw command for up to [`STATEMENTS`] documents, acknowledged by a majority. Rows are inserted in order, which
+//! costs nothing on one shard; all else is unordered.
 //!
 //! Raw, because `Client::bulk_write` needs MongoDB 8 and the driver's `insert_many` copies every document twice. A raw command
 //! is not retried by the driver; the caller writes the whole batch again, which is safe.
@@ -9,7 +10,7 @@ use mongodb::bson::{Document, RawArrayBuf, RawDocumentBuf, doc, rawdoc};
 use super::{Names, decode, encode, find_by_id};
 use crate::mongo::{Fault, MongoConnection, batch_command};
 use crate::shipment::{LogPosition, TrackingNumber};
-use crate::shipment_store::{EventRow, StateWrite, StoreError};
+use crate::shipment_store::{EventRow, Inserted, StateWrite, StoreError};
 
 /// Most statements in one command; the server allows 100,000.
 const STATEMENTS: usize = 5_000;
@@ -21,19 +22,27 @@ const DOCUMENT_BYTES: usize = 15 * 1024 * 1024;
 /// How often statements are sent again that lost the race for a creation. The server has the document then, so the second time is enough.
 const RACES: u32 = 3;
 
-/// Inserts the rows that are not there yet.
+/// Inserts the rows up to the first whose id is taken.
 pub(super) async fn insert_events(
     connection: &MongoConnection,
     names: &Names,
     rows: &[EventRow],
-) -> Result<(), StoreError> {
-    let mut batch = Batch::new(connection, cstr!("insert"), &names.status_events, cstr!("documents"));
+) -> Result<Inserted, StoreError> {
+    let mut batch = Batch::ordered(connection, cstr!("insert"), &names.status_events, cstr!("documents"));
     for (index, row) in rows.iter().enumerate() {
         batch.push(index, encode::row(row)).await?;
+        if batch.has_stopped() {
+            break;
+        }
     }
-    batch.flush().await?;
-    // A row that is there is our own earlier attempt.
-    batch.into_refused()
+    // One that is too large to be sent stops it as well, and those before it are sent with the next attempt.
+    if !batch.has_stopped() {
+        batch.flush().await?;
+    }
+    match batch.duplicates.first() {
+        Some(&taken) => Ok(Inserted::UpTo(taken)),
+        None => refused_or_done(batch.refused).map(|()| Inserted::All),
+    }
 }
 
 /// Writes the rows over what is there, unless that is of a later position.
@@ -157,6 +166,8 @@ struct Batch<'a> {
     connection: &'a MongoConnection,
     verb: &'static CStr,
     collection: &'a str,
+    /// The server stops at the first document that it does not take.
+    ordered: bool,
     members: &'static CStr,
     documents: RawArrayBuf,
     bytes: usize,
@@ -173,7 +184,34 @@ struct Batch<'a> {
 impl<'a> Batch<'a> {
     fn new(connection: &'a MongoConnection, verb: &'static CStr, collection: &'a str, members: &'static CStr) -> Self {
         let (documents, indexes, duplicates, refused) = (RawArrayBuf::new(), Vec::new(), Vec::new(), Vec::new());
-        Self { connection, verb, collection, members, documents, bytes: 0, indexes, duplicates, refused, unmatched: 0 }
+        let (ordered, bytes, unmatched) = (false, 0, 0);
+        Self {
+            connection,
+            verb,
+            collection,
+            ordered,
+            members,
+            documents,
+            bytes,
+            indexes,
+            duplicates,
+            refused,
+            unmatched,
+        }
+    }
+
+    fn ordered(
+        connection: &'a MongoConnection,
+        verb: &'static CStr,
+        collection: &'a str,
+        members: &'static CStr,
+    ) -> Self {
+        Self { ordered: true, ..Self::new(connection, verb, collection, members) }
+    }
+
+    /// Whether there is a document that was not taken.
+    fn has_stopped(&self) -> bool {
+        !self.duplicates.is_empty() || !self.refused.is_empty()
     }
 
     async fn push(&mut self, index: usize, document: RawDocumentBuf) -> Result<(), StoreError> {
@@ -197,7 +235,7 @@ impl<'a> Batch<'a> {
         }
         let (documents, indexes) = (std::mem::take(&mut self.documents), std::mem::take(&mut self.indexes));
         self.bytes = 0;
-        let command = batch_command(self.verb, self.collection, self.members, documents);
+        let command = batch_command(self.verb, self.collection, self.ordered, self.members, documents);
         let reply = self.connection.run(command).await?;
         self.read_reply(&reply, &indexes)
     }
@@ -228,9 +266,5 @@ impl<'a> Batch<'a> {
         };
         self.unmatched += indexes.len().saturating_sub(written + failed);
         Ok(())
-    }
-
-    fn into_refused(self) -> Result<(), StoreError> {
-        refused_or_done(self.refused)
     }
 }

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::{
-    EventRow, KnownKey, ListBounds, ListFilter, Page, PageStart, RowPosition, ShipmentReader, ShipmentWriter,
+    EventRow, Inserted, KnownKey, ListBounds, ListFilter, Page, PageStart, RowPosition, ShipmentReader, ShipmentWriter,
     StateWrite, StoreError, StoredShipment,
 };
 use crate::projection::Generation;
@@ -94,7 +94,7 @@ impl ShipmentWriter for SqliteStore {
         self.database.read(Reader::Work, move |connection| read::rows(connection, &tables, &ids)).await
     }
 
-    async fn insert_events(&self, rows: &[EventRow]) -> Result<(), StoreError> {
+    async fn insert_events(&self, rows: &[EventRow]) -> Result<Inserted, StoreError> {
         let tables = self.tables.clone();
         let rows = write::encode_rows(rows);
         self.database.write(move |connection| write::insert_events(connection, &tables, &rows)).await

@@ -9,7 +9,9 @@ use serde::de::DeserializeOwned;
 
 use super::super::{EventRow, KnownKey, RowPosition, StoreError, StoredShipment};
 use super::Tables;
-use crate::shipment::{LogPosition, PayloadHash, Policy, RowId, Shipment, ShipmentCreated, Terms, TrackingNumber};
+use crate::shipment::{
+    LogPosition, Outcome, PayloadHash, Policy, RowId, Shipment, ShipmentCreated, Terms, TrackingNumber,
+};
 
 pub(super) fn states(
     connection: &Connection,
@@ -60,16 +62,23 @@ pub(super) fn stored(row: &Row<'_>) -> rusqlite::Result<StoredShipment> {
     Ok(StoredShipment { created: json::<ShipmentCreated>(row, 0)?, state: json(row, 1)? })
 }
 
+/// What a look-up of keys needs of a row.
+#[derive(Deserialize)]
+struct OfRow {
+    outcome: Outcome,
+}
+
 pub(super) fn known_keys(
     connection: &Connection,
     tables: &Tables,
     ids: &[RowId],
 ) -> Result<HashMap<RowId, KnownKey>, StoreError> {
     let mut statement =
-        tables.prepare(connection, "SELECT epoch, offset, payload FROM status_events{g} WHERE row_id = ?1")?;
+        tables.prepare(connection, "SELECT epoch, offset, payload, row FROM status_events{g} WHERE row_id = ?1")?;
     let read = |row: &Row<'_>| {
         let position = LogPosition { epoch: row.get(0)?, offset: row.get(1)? };
-        Ok(KnownKey { position, payload: PayloadHash::from_u32(row.get(2)?) })
+        let OfRow { outcome } = json(row, 3)?;
+        Ok(KnownKey { position, payload: PayloadHash::from_u32(row.get(2)?), outcome })
     };
     let mut known = HashMap::new();
     for &id in ids {

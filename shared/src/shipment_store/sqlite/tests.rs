@@ -135,9 +135,9 @@ async fn rows_are_written_once_and_listed_in_order_of_their_position() {
     let directory = tempfile::tempdir().expect("a directory");
     let store = open(&directory.path().join("rastro.sqlite"));
     let rows = [row(0, 1, 30), row(0, 2, 10), row(0, 3, 20), row(3, 1, 11), row(1, 1, 12)];
-    store.insert_events(&rows).await.expect("written");
+    assert_eq!(store.insert_events(&rows).await.expect("written"), Inserted::All);
     let again = EventRow { outcome: Outcome::Rejected, ..row(0, 1, 99) };
-    store.insert_events(std::slice::from_ref(&again)).await.expect("no error");
+    assert_eq!(store.insert_events(std::slice::from_ref(&again)).await.expect("no error"), Inserted::UpTo(0));
     assert_eq!(store.rows(&[again.row_id()]).await.expect("reads"), [rows[0].clone()]);
     let known = store.known_keys(&[rows[1].row_id(), row(2, 9, 0).row_id()]).await.expect("reads");
     assert_eq!(known, HashMap::from([(rows[1].row_id(), rows[1].known())]));

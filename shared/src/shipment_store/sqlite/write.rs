@@ -1,8 +1,8 @@
 //! Rows and states. They are encoded on the caller's thread, so that the writer's does nothing but write.
 
-use rusqlite::{Connection, OptionalExtension, Row};
+use rusqlite::{Connection, OptionalExtension, Row, Statement};
 
-use super::super::{EventRow, StateWrite, StoreError};
+use super::super::{EventRow, Inserted, StateWrite, StoreError};
 use super::Tables;
 use crate::shipment::{LogPosition, TrackingNumber};
 use crate::sqlite::is_refusal;
@@ -61,35 +61,44 @@ fn json(value: &impl serde::Serialize) -> String {
     serde_json::to_string(value).expect("our own values are JSON")
 }
 
-pub(super) fn insert_events(connection: &Connection, tables: &Tables, rows: &[EncodedRow]) -> Result<(), StoreError> {
-    put_rows(
+/// Inserts the rows up to the first whose id is taken.
+pub(super) fn insert_events(
+    connection: &Connection,
+    tables: &Tables,
+    rows: &[EncodedRow],
+) -> Result<Inserted, StoreError> {
+    let mut statement = tables.prepare(
         connection,
-        tables,
-        rows,
         "INSERT INTO status_events{g} (row_id, epoch, offset, partition, payload, row) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
          ON CONFLICT (row_id) DO NOTHING",
-    )
+    )?;
+    for (index, row) in rows.iter().enumerate() {
+        match put(&mut statement, row) {
+            Ok(1) => {}
+            Ok(_) => return Ok(Inserted::UpTo(index)),
+            // The error undoes those before it, and the next attempt inserts them.
+            Err(error) if is_refusal(&error) => return Err(StoreError::Refused(vec![(index, error.to_string())])),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(Inserted::All)
 }
 
 pub(super) fn replace_events(connection: &Connection, tables: &Tables, rows: &[EncodedRow]) -> Result<(), StoreError> {
-    put_rows(
+    let mut statement = tables.prepare(
         connection,
-        tables,
-        rows,
         "INSERT INTO status_events{g} (row_id, epoch, offset, partition, payload, row) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
          ON CONFLICT (row_id) DO UPDATE SET epoch = excluded.epoch, offset = excluded.offset,
              partition = excluded.partition, payload = excluded.payload, row = excluded.row
              WHERE (excluded.epoch, excluded.offset) >= (epoch, offset)",
-    )
+    )?;
+    each(rows, |row| put(&mut statement, row).map(drop))
 }
 
-fn put_rows(connection: &Connection, tables: &Tables, rows: &[EncodedRow], sql: &str) -> Result<(), StoreError> {
-    let mut statement = tables.prepare(connection, sql)?;
-    let put = |row: &EncodedRow| {
-        let (log, partition) = (row.position.log, row.position.partition);
-        statement.execute((&row.id, log.epoch, log.offset, partition, row.payload, &row.json)).map(drop)
-    };
-    each(rows, put)
+/// How many rows it changed.
+fn put(statement: &mut Statement<'_>, row: &EncodedRow) -> rusqlite::Result<usize> {
+    let (log, partition) = (row.position.log, row.position.partition);
+    statement.execute((&row.id, log.epoch, log.offset, partition, row.payload, &row.json))
 }
 
 pub(super) fn write_states(

@@ -32,14 +32,14 @@ pub(crate) fn dead_letter(
 ) -> NewRecord {
     let mut headers = record.headers.clone();
     headers.extend([
-        Header::text("dlq.topic", topic),
+        Header::text("dlq.topic", topic.to_owned()),
         Header::text("dlq.partition", record.position.partition.to_string()),
         Header::text("dlq.offset", record.position.offset.to_string()),
         Header::text("dlq.error.class", cause.class),
         Header::text("dlq.error.message", cause.message.clone()),
         Header::text("dlq.attempts", attempts.count.to_string()),
         Header::text("dlq.first_failed_at", attempts.first_failed_at.to_string()),
-        Header::text("dlq.group", group),
+        Header::text("dlq.group", group.to_owned()),
     ]);
     NewRecord {
         key: record.key.clone(),

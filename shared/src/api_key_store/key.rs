@@ -159,7 +159,7 @@ fn digits(bytes: &[u8]) -> String {
     let mut text = String::new();
     for group in bytes.chunks(GROUP_BYTES) {
         let value = group.iter().fold(0, |value, &byte| (value << 8) | u128::from(byte));
-        base32::encode(value, GROUP_DIGITS, &mut text);
+        text.push_str(&base32::encode(value, GROUP_DIGITS));
     }
     text
 }

@@ -284,7 +284,7 @@ impl DeadLetters {
             |header: &Header| header.name.starts_with(ADDED) || header.name == REPLAY_OF || header.name == REPLAY_BY;
         let mut headers: Vec<Header> = record.headers.into_iter().filter(|header| !ours(header)).collect();
         headers.push(Header::text(REPLAY_OF, letter.root()));
-        headers.push(Header::text(REPLAY_BY, by));
+        headers.push(Header::text(REPLAY_BY, by.to_owned()));
         // Its key says where it belongs; without one it goes where it came from. Its time is that of its return: the log is in order of time.
         let partition = record.key.is_none().then_some(record.position.partition);
         Ok(Some(NewRecord { key: record.key, partition, value, headers, timestamp: None }))

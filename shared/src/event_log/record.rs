@@ -55,8 +55,8 @@ pub struct Header {
 
 impl Header {
     /// A header with a text.
-    pub fn text(name: impl Into<Cow<'static, str>>, value: impl Into<String>) -> Self {
-        Self { name: name.into(), value: Some(value.into().into()) }
+    pub fn text(name: impl Into<Cow<'static, str>>, value: impl Into<Bytes>) -> Self {
+        Self { name: name.into(), value: Some(value.into()) }
     }
 }
 

@@ -162,7 +162,7 @@ impl IdempotencyKeys for MongoKeys {
             "u": { "$set": { "lease_until": date(Timestamp::default()) } },
         });
         self.connection
-            .write_one(batch_command(cstr!("update"), IDEMPOTENCY_KEYS, false, cstr!("updates"), updates))
+            .write_one(batch_command(cstr!("update"), IDEMPOTENCY_KEYS, cstr!("updates"), updates))
             .await
             .map(drop)
     }

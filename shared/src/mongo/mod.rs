@@ -4,6 +4,7 @@
 //! [`StoreError::Unavailable`] within [`CALL_DEADLINE`].
 
 mod members;
+mod writer;
 
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use mongodb::options::{
 use mongodb::{Client, ClientSession, Collection, Database};
 
 pub(crate) use members::Members;
+pub(crate) use writer::{BsonWriter, Open};
 
 use crate::settings::{Environment, SettingError};
 use crate::shipment::Timestamp;
@@ -107,7 +109,7 @@ impl MongoConnection {
     pub(crate) async fn insert(&self, collection: &str, document: RawDocumentBuf) -> Result<bool, StoreError> {
         let mut documents = RawArrayBuf::new();
         documents.push(document);
-        self.write_one(batch_command(cstr!("insert"), collection, false, cstr!("documents"), documents)).await
+        self.write_one(batch_command(cstr!("insert"), collection, cstr!("documents"), documents)).await
     }
 
     /// Runs an insert or an update of one document; `false` when the `_id` was taken.
@@ -284,17 +286,11 @@ pub(crate) fn ids_in<T: ToString>(ids: &[T]) -> Document {
     doc! { "_id": { "$in": ids.iter().map(ToString::to_string).collect::<Vec<_>>() } }
 }
 
-/// `{update: collection, ordered, writeConcern: majority, updates}`; `insert` and `documents` likewise.
-pub(crate) fn batch_command(
-    verb: &CStr,
-    collection: &str,
-    ordered: bool,
-    members: &CStr,
-    documents: RawArrayBuf,
-) -> RawDocumentBuf {
+/// `{update: collection, ordered: false, writeConcern: majority, updates}`; `insert` and `documents` likewise.
+pub(crate) fn batch_command(verb: &CStr, collection: &str, members: &CStr, documents: RawArrayBuf) -> RawDocumentBuf {
     let mut command = RawDocumentBuf::new();
     command.append(verb, collection);
-    command.append(cstr!("ordered"), ordered);
+    command.append(cstr!("ordered"), false);
     command.append(cstr!("writeConcern"), write_concern());
     command.append(members, documents);
     command

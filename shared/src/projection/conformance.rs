@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Generation, Generations, Projection, WorkError, Working};
 use crate::event_log::replay::Offsets;
 use crate::shipment_store::conformance::a_shipment_and_a_row;
-use crate::shipment_store::{Found, ShipmentScan};
+use crate::shipment_store::{Found, Inserted, ShipmentScan};
 
 /// Runs the suite.
 ///
@@ -72,7 +72,7 @@ async fn generations_are_apart(generations: &dyn Generations) {
     let (write, row) = a_shipment_and_a_row();
     let id = write.tracking_number.to_string();
     let writer = generations.writer(second);
-    writer.insert_events(std::slice::from_ref(&row)).await.expect("written");
+    assert_eq!(writer.insert_events(std::slice::from_ref(&row)).await.expect("written"), Inserted::All);
     writer.write_states(std::slice::from_ref(&write)).await.expect("written");
     for _ in 0..2 {
         generations.complete(second).await.expect("completed, and again");

@@ -63,7 +63,7 @@ impl CarrierScan {
                 .text(place)
                 .finish_wide();
             let mut id = "h:".to_owned();
-            base32::encode(hash, DERIVED_ID_CHARACTERS, &mut id);
+            id.push_str(&base32::encode(hash, DERIVED_ID_CHARACTERS));
             id
         })
     }

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
+use arrayvec::ArrayString;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::{Digest, Sha256};
@@ -134,15 +135,26 @@ impl EventId {
     }
 }
 
-impl fmt::Display for EventId {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = String::with_capacity(40);
+/// Room for the text of an id of the longest tracking number, 39 bytes.
+type Text = ArrayString<40>;
+
+impl EventId {
+    /// The id as text, on the stack.
+    #[must_use]
+    pub fn text(&self) -> Text {
+        let mut text = Text::new();
         text.push_str("evt_");
         text.push_str(self.tracking_number.suffix());
         text.push('_');
-        base32::encode(self.key.0, KEY_CHARACTERS, &mut text);
-        base32::encode(u128::from(self.payload.0), PAYLOAD_CHARACTERS, &mut text);
-        formatter.write_str(&text)
+        text.push_str(&base32::encode(self.key.0, KEY_CHARACTERS));
+        text.push_str(&base32::encode(u128::from(self.payload.0), PAYLOAD_CHARACTERS));
+        text
+    }
+}
+
+impl fmt::Display for EventId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.text())
     }
 }
 
@@ -180,7 +192,7 @@ fn parse_hashes(text: &str) -> Option<(KeyHash, Option<PayloadHash>)> {
 
 impl Serialize for EventId {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        serializer.serialize_str(&self.text())
     }
 }
 
@@ -219,16 +231,24 @@ pub struct RowId {
     pub conflict: Option<PayloadHash>,
 }
 
-impl fmt::Display for RowId {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = String::with_capacity(40);
+impl RowId {
+    /// The id as text, on the stack.
+    #[must_use]
+    pub fn text(&self) -> Text {
+        let mut text = Text::new();
         text.push_str(self.tracking_number.as_str());
         text.push(':');
-        base32::encode(self.key.0, KEY_CHARACTERS, &mut text);
+        text.push_str(&base32::encode(self.key.0, KEY_CHARACTERS));
         if let Some(payload) = self.conflict {
-            base32::encode(u128::from(payload.0), PAYLOAD_CHARACTERS, &mut text);
+            text.push_str(&base32::encode(u128::from(payload.0), PAYLOAD_CHARACTERS));
         }
-        formatter.write_str(&text)
+        text
+    }
+}
+
+impl fmt::Display for RowId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.text())
     }
 }
 

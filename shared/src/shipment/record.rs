@@ -114,11 +114,11 @@ pub fn cloud_event_headers(
 ) -> Vec<Header> {
     let mut headers = vec![
         Header::text("ce_specversion", "1.0"),
-        Header::text("ce_id", id.to_string()),
+        Header::text("ce_id", Bytes::copy_from_slice(id.text().as_bytes())),
         Header::text("ce_type", ce_type),
         Header::text("ce_source", source),
         Header::text("ce_time", time.to_string()),
-        Header::text("ce_subject", id.tracking_number.to_string()),
+        Header::text("ce_subject", Bytes::copy_from_slice(id.tracking_number.as_str().as_bytes())),
         Header::text("content-type", "application/json"),
     ];
     headers.extend(traceparent.map(|traceparent| Header::text("traceparent", traceparent.to_owned())));

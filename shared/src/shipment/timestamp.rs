@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
+use arrayvec::ArrayString;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use time::OffsetDateTime;
@@ -58,16 +59,45 @@ impl Timestamp {
     }
 }
 
+/// `2025-02-12T15:04:05.123Z`.
+type Text = ArrayString<24>;
+
+impl Timestamp {
+    /// As RFC 3339 writes it. Several times an event, so without the machinery of formats: that was a third of what it costs to write
+    /// an event as JSON.
+    fn text(self) -> Text {
+        let mut text = Text::new();
+        let seconds = OffsetDateTime::from_unix_timestamp(self.unix_seconds()).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+        let (year, month, day) = seconds.to_calendar_date();
+        push_digits(&mut text, year.unsigned_abs(), 4);
+        for (before, number) in [('-', u8::from(month)), ('-', day)] {
+            text.push(before);
+            push_digits(&mut text, number.into(), 2);
+        }
+        for (before, number) in [('T', seconds.hour()), (':', seconds.minute()), (':', seconds.second())] {
+            text.push(before);
+            push_digits(&mut text, number.into(), 2);
+        }
+        let millis = u32::try_from(self.0.rem_euclid(1000)).unwrap_or_default();
+        if millis > 0 {
+            text.push('.');
+            push_digits(&mut text, millis, 3);
+        }
+        text.push('Z');
+        text
+    }
+}
+
+/// The last `digits` (at most four) decimal digits of `number`.
+fn push_digits(text: &mut Text, number: u32, digits: usize) {
+    for place in &[1000, 100, 10, 1][4 - digits..] {
+        text.push(char::from_digit(number / place % 10, 10).unwrap_or('0'));
+    }
+}
+
 impl fmt::Display for Timestamp {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let seconds = OffsetDateTime::from_unix_timestamp(self.unix_seconds()).map_err(|_| fmt::Error)?;
-        let (date, hour, minute, second) = (seconds.date(), seconds.hour(), seconds.minute(), seconds.second());
-        let (year, month, day) = (date.year(), u8::from(date.month()), date.day());
-        write!(formatter, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")?;
-        match self.0.rem_euclid(1000) {
-            0 => write!(formatter, "Z"),
-            millis => write!(formatter, ".{millis:03}Z"),
-        }
+        formatter.write_str(&self.text())
     }
 }
 
@@ -79,7 +109,7 @@ impl fmt::Debug for Timestamp {
 
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        serializer.serialize_str(&self.text())
     }
 }
 

@@ -160,7 +160,7 @@ impl MongoUnmappedCodes {
         for statement in &statements {
             updates.push(statement.clone());
         }
-        let command = batch_command(cstr!("update"), UNMAPPED_CODES, false, cstr!("updates"), updates);
+        let command = batch_command(cstr!("update"), UNMAPPED_CODES, cstr!("updates"), updates);
         let reply = self.connection.run(command).await?;
         if reply.contains_key("writeConcernError") {
             return Err(StoreError::unavailable("written, but not by a majority"));

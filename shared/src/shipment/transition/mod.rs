@@ -182,6 +182,6 @@ fn entered(before: &Shipment, state: ShipmentState, moved: bool, late: bool) -> 
         from: Some(before.state.current_status),
         to: Some(state.current_status),
         late,
-        shipment: Some(Shipment { state, ..before.clone() }),
+        shipment: Some(Shipment { tracking_number: before.tracking_number, terms: before.terms.clone(), state }),
     }
 }

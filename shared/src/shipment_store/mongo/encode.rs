@@ -1,135 +1,137 @@
-//! Shipments and rows as BSON, written by hand: this is the processor's hot path, and a detour through `Document` doubles its cost.
+//! Shipments and rows as BSON, written by hand into one buffer: this is the processor's hot path.
 
-use mongodb::bson::raw::{CString, cstr};
-use mongodb::bson::{RawArrayBuf, RawBsonRef, RawDocumentBuf, rawdoc};
+use std::ffi::CString;
 
-use crate::mongo::{append_text, date};
+use crate::mongo::BsonWriter;
 use crate::shipment::event::Location;
 use crate::shipment::registration::{Party, creation_key};
 use crate::shipment::{CarrierScan, Claim, EventBody, HistoryEntry, Reporter, ShipmentCreated, ShipmentState, Status};
 use crate::shipment_store::EventRow;
 
-fn location(location: Location) -> RawDocumentBuf {
-    rawdoc! { "lat": location.lat, "lng": location.lng }
+fn location(document: &mut BsonWriter, location: Location) {
+    document.float(c"lat", location.lat);
+    document.float(c"lng", location.lng);
+}
+
+fn optional_location(document: &mut BsonWriter, place: Option<Location>) {
+    if let Some(place) = place {
+        document.document(c"location", |document| location(document, place));
+    }
 }
 
 /// A claim is a member `status` or a member `kind`.
-fn append_claim(document: &mut RawDocumentBuf, claim: Claim) {
+fn claim(document: &mut BsonWriter, claim: Claim) {
     match claim {
-        Claim::Status(status) => document.append(cstr!("status"), status.as_str()),
-        Claim::Kind(kind) => document.append(cstr!("kind"), kind.as_str()),
+        Claim::Status(status) => document.text(c"status", status.as_str()),
+        Claim::Kind(kind) => document.text(c"kind", kind.as_str()),
     }
 }
 
-fn entry(entry: &HistoryEntry) -> RawDocumentBuf {
-    let mut document = RawDocumentBuf::new();
-    append_claim(&mut document, entry.claim);
-    document.append(cstr!("timestamp"), date(entry.timestamp));
-    document.append(cstr!("source"), entry.source.as_str());
-    if let Some(place) = entry.location {
-        document.append(cstr!("location"), location(place));
-    }
-    append_text(&mut document, cstr!("place"), entry.place.as_deref());
-    append_text(&mut document, cstr!("code"), entry.code.as_deref());
-    append_text(&mut document, cstr!("reason"), entry.reason.as_deref());
-    document.append(cstr!("moved"), entry.moved);
-    document.append(cstr!("recorded_at"), date(entry.recorded_at));
-    document.append(cstr!("event_id"), entry.event_id.to_string());
-    document
+fn entry(document: &mut BsonWriter, entry: &HistoryEntry) {
+    claim(document, entry.claim);
+    document.date(c"timestamp", entry.timestamp);
+    document.text(c"source", &entry.source);
+    optional_location(document, entry.location);
+    document.optional_text(c"place", entry.place.as_deref());
+    document.optional_text(c"code", entry.code.as_deref());
+    document.optional_text(c"reason", entry.reason.as_deref());
+    document.flag(c"moved", entry.moved);
+    document.date(c"recorded_at", entry.recorded_at);
+    document.text(c"event_id", &entry.event_id.text());
 }
 
-/// The sub-document `state`. `e` and `o` lead, because `$max` compares documents member by member. The last scan is the last entry
+/// The members of the sub-document `state`. `e` and `o` lead, because `$max` compares documents member by member. The last scan is the last entry
 /// of the history, so it is written down only where that is not so: it would be a fifth of every write.
-pub(super) fn state(state: &ShipmentState) -> RawDocumentBuf {
-    let mut document = RawDocumentBuf::new();
-    document.append(cstr!("e"), state.position.epoch);
-    document.append(cstr!("o"), state.position.offset);
-    document.append(cstr!("current_status"), state.current_status.as_str());
-    document.append(cstr!("updated_at"), date(state.updated_at));
-    document.append(cstr!("version"), state.version);
-    let mut history = RawArrayBuf::new();
-    for one in &state.status_history {
-        history.push(entry(one));
-    }
-    document.append(cstr!("status_history"), history);
-    document.append(cstr!("history_truncated"), i64::try_from(state.history_truncated).unwrap_or(i64::MAX));
-    document.append(cstr!("attempts"), i64::from(state.attempts));
+pub(super) fn state(document: &mut BsonWriter, state: &ShipmentState) {
+    document.integer(c"e", state.position.epoch);
+    document.integer(c"o", state.position.offset);
+    document.text(c"current_status", state.current_status.as_str());
+    document.date(c"updated_at", state.updated_at);
+    document.integer(c"version", state.version);
+    document.documents(c"status_history", &state.status_history, |document, one| entry(document, one));
+    document.integer(c"history_truncated", i64::try_from(state.history_truncated).unwrap_or(i64::MAX));
+    document.integer(c"attempts", i64::from(state.attempts));
     if state.last_scan.as_ref() != state.status_history.last() {
         match &state.last_scan {
-            Some(scan) => document.append(cstr!("last_scan"), entry(scan)),
-            None => document.append(cstr!("last_scan"), RawBsonRef::Null),
+            Some(scan) => document.document(c"last_scan", |document| entry(document, scan)),
+            None => document.null(c"last_scan"),
         }
     }
     if let Some(exception) = &state.exception {
-        document.append(cstr!("exception"), entry(exception));
+        document.document(c"exception", |document| entry(document, exception));
     }
     if let Some(older) = state.older_scan {
-        let older = rawdoc! { "status": older.status.as_str(), "timestamp": date(older.timestamp) };
-        document.append(cstr!("older_scan"), older);
+        document.document(c"older_scan", |document| {
+            document.text(c"status", older.status.as_str());
+            document.date(c"timestamp", older.timestamp);
+        });
     }
-    document
 }
 
-fn party(party: &Party) -> RawDocumentBuf {
-    let mut document = RawDocumentBuf::new();
-    append_text(&mut document, cstr!("name"), party.name.as_deref());
-    append_text(&mut document, cstr!("email"), party.email.as_deref());
-    append_text(&mut document, cstr!("phone"), party.phone.as_deref());
-    document
+fn party(document: &mut BsonWriter, party: &Party) {
+    document.optional_text(c"name", party.name.as_deref());
+    document.optional_text(c"email", party.email.as_deref());
+    document.optional_text(c"phone", party.phone.as_deref());
+}
+
+fn end_of_the_way(document: &mut BsonWriter, address: &str, place: Location) {
+    document.text(c"address", address);
+    document.document(c"coordinates", |document| location(document, place));
 }
 
 /// What never changes of a shipment, without its `_id`.
 ///
 /// # Errors
-/// The name of a metadata pair cannot be the name of a BSON member.
-pub(super) fn registration(created: &ShipmentCreated) -> Result<RawDocumentBuf, String> {
+/// The name of a metadata pair cannot be the name of a BSON member. What was written up to there is of no use.
+pub(super) fn registration(document: &mut BsonWriter, created: &ShipmentCreated) -> Result<(), String> {
     let body = &created.body;
-    let mut document = rawdoc! {
-        "client_id": created.client_id(),
-        "origin": { "address": body.origin_address.as_str(), "coordinates": location(created.origin()) },
-        "destination": { "address": body.destination_address.as_str(), "coordinates": location(created.destination()) },
-        "package": {
-            "weight_kg": body.weight_kg,
-            "dimensions": { "length": body.length_cm, "width": body.width_cm, "height": body.height_cm },
-            "content_description": body.content_description.as_str(),
-        },
-        "service_type": created.service_type().as_str(),
-        "created_at": date(created.created_at),
-        "estimated_delivery": date(created.estimated_delivery),
-        "transition_policy": created.policy().as_str(),
-        "allow_cancel_in_transit": created.allow_cancel_in_transit,
-    };
+    document.text(c"client_id", created.client_id());
+    document.document(c"origin", |origin| end_of_the_way(origin, &body.origin_address, created.origin()));
+    document.document(c"destination", |to| end_of_the_way(to, &body.destination_address, created.destination()));
+    document.document(c"package", |package| {
+        package.float(c"weight_kg", body.weight_kg);
+        package.document(c"dimensions", |dimensions| {
+            dimensions.float(c"length", body.length_cm);
+            dimensions.float(c"width", body.width_cm);
+            dimensions.float(c"height", body.height_cm);
+        });
+        package.text(c"content_description", &body.content_description);
+    });
+    document.text(c"service_type", created.service_type().as_str());
+    document.date(c"created_at", created.created_at);
+    document.date(c"estimated_delivery", created.estimated_delivery);
+    document.text(c"transition_policy", created.policy().as_str());
+    document.flag(c"allow_cancel_in_transit", created.allow_cancel_in_transit);
     if let Some(sender) = &body.sender {
-        document.append(cstr!("sender"), party(sender));
+        document.document(c"sender", |document| party(document, sender));
     }
     if let Some(recipient) = &body.recipient {
-        document.append(cstr!("recipient"), party(recipient));
+        document.document(c"recipient", |document| party(document, recipient));
     }
-    append_text(&mut document, cstr!("reference"), body.reference.as_deref());
+    document.optional_text(c"reference", body.reference.as_deref());
     if !body.metadata.is_empty() {
-        let mut metadata = RawDocumentBuf::new();
-        for (name, value) in &body.metadata {
-            let name = CString::try_from(name.clone()).map_err(|_| format!("metadata name {name:?} holds a NUL"))?;
-            metadata.append(name, value.as_str());
-        }
-        document.append(cstr!("metadata"), metadata);
+        let named =
+            |name: &String| CString::new(name.as_str()).map_err(|_| format!("metadata name {name:?} holds a NUL"));
+        let pairs = body.metadata.iter().map(|(name, value)| Ok((named(name)?, value)));
+        let pairs = pairs.collect::<Result<Vec<_>, String>>()?;
+        document.document(c"metadata", |metadata| pairs.iter().for_each(|(name, value)| metadata.text(name, value)));
     }
-    Ok(document)
+    Ok(())
 }
 
-fn reporter(reporter: &Reporter) -> RawDocumentBuf {
-    let mut document = rawdoc! { "sub": reporter.sub.as_str(), "role": reporter.role.as_str() };
-    append_text(&mut document, cstr!("client_id"), reporter.client_id.as_deref());
-    document
+fn reporter(document: &mut BsonWriter, reporter: &Reporter) {
+    document.text(c"sub", &reporter.sub);
+    document.text(c"role", &reporter.role);
+    document.optional_text(c"client_id", reporter.client_id.as_deref());
 }
 
-fn carrier(scan: &CarrierScan) -> RawDocumentBuf {
-    let mut document = rawdoc! { "carrier": scan.carrier.as_str(), "time": scan.time.as_str() };
-    append_text(&mut document, cstr!("code"), scan.code.as_deref());
-    append_text(&mut document, cstr!("text"), scan.text.as_deref());
-    append_text(&mut document, cstr!("zone"), scan.zone.as_deref());
-    append_text(&mut document, cstr!("scan_id"), scan.scan_id.as_deref());
-    document
+fn carrier(document: &mut BsonWriter, scan: &CarrierScan) {
+    document.text(c"carrier", &scan.carrier);
+    document.text(c"time", &scan.time);
+    document.optional_text(c"code", scan.code.as_deref());
+    document.optional_text(c"text", scan.text.as_deref());
+    document.optional_text(c"zone", scan.zone.as_deref());
+    document.optional_text(c"scan_id", scan.scan_id.as_deref());
 }
 
 /// The key of the row's event. A creation's does not follow from what it reports.
@@ -141,45 +143,41 @@ fn dedup_key(report: &EventBody) -> String {
     }
 }
 
-/// A document of `status_events`. What the look-up of keys projects stands first.
-pub(super) fn row(row: &EventRow) -> RawDocumentBuf {
+/// The members of a document of `status_events`. What the look-up of keys projects stands first.
+pub(super) fn row(document: &mut BsonWriter, row: &EventRow) {
     let report = &row.report;
-    let mut document = RawDocumentBuf::new();
-    document.append(cstr!("_id"), row.row_id().to_string());
-    document.append(cstr!("e"), row.position.log.epoch);
-    document.append(cstr!("o"), row.position.log.offset);
-    document.append(cstr!("h"), i64::from(row.event_id.payload.as_u32()));
-    document.append(cstr!("p"), row.position.partition);
-    document.append(cstr!("tracking_number"), report.tracking_number.as_str());
-    append_claim(&mut document, report.claim);
-    document.append(cstr!("timestamp"), date(report.timestamp));
-    document.append(cstr!("source"), report.source.as_str());
-    if let Some(place) = report.location {
-        document.append(cstr!("location"), location(place));
-    }
-    document.append(cstr!("idempotency_key"), dedup_key(report));
-    document.append(cstr!("created_at"), date(row.recorded_at));
-    document.append(cstr!("outcome"), row.outcome.as_str());
-    append_text(&mut document, cstr!("reason"), row.outcome_reason.map(|reason| reason.as_str()));
-    append_text(&mut document, cstr!("from"), row.from.map(Status::as_str));
-    append_text(&mut document, cstr!("to"), row.to.map(Status::as_str));
+    document.text(c"_id", &row.row_id().text());
+    document.integer(c"e", row.position.log.epoch);
+    document.integer(c"o", row.position.log.offset);
+    document.integer(c"h", i64::from(row.event_id.payload.as_u32()));
+    document.integer(c"p", i64::from(row.position.partition));
+    document.text(c"tracking_number", report.tracking_number.as_str());
+    claim(document, report.claim);
+    document.date(c"timestamp", report.timestamp);
+    document.text(c"source", &report.source);
+    optional_location(document, report.location);
+    document.text(c"idempotency_key", &dedup_key(report));
+    document.date(c"created_at", row.recorded_at);
+    document.text(c"outcome", row.outcome.as_str());
+    document.optional_text(c"reason", row.outcome_reason.map(|reason| reason.as_str()));
+    document.optional_text(c"from", row.from.map(Status::as_str));
+    document.optional_text(c"to", row.to.map(Status::as_str));
     if row.late {
-        document.append(cstr!("late"), true);
+        document.flag(c"late", true);
     }
-    append_text(&mut document, cstr!("place"), report.place.as_deref());
-    append_text(&mut document, cstr!("code"), report.code.as_deref());
-    append_text(&mut document, cstr!("event_reason"), report.reason.as_deref());
-    append_text(&mut document, cstr!("notes"), report.notes.as_deref());
-    append_text(&mut document, cstr!("source_event_id"), report.source_event_id.as_deref());
+    document.optional_text(c"place", report.place.as_deref());
+    document.optional_text(c"code", report.code.as_deref());
+    document.optional_text(c"event_reason", report.reason.as_deref());
+    document.optional_text(c"notes", report.notes.as_deref());
+    document.optional_text(c"source_event_id", report.source_event_id.as_deref());
     if let Some(scan) = &report.carrier {
-        document.append(cstr!("carrier"), carrier(scan));
+        document.document(c"carrier", |document| carrier(document, scan));
     }
     if let Some(sender) = &row.reporter {
-        document.append(cstr!("reporter"), reporter(sender));
+        document.document(c"reporter", |document| reporter(document, sender));
     }
-    append_text(&mut document, cstr!("client_id"), row.shipment_client_id.as_deref());
+    document.optional_text(c"client_id", row.shipment_client_id.as_deref());
     if let Some(version) = row.version {
-        document.append(cstr!("version"), version);
+        document.integer(c"version", version);
     }
-    document
 }

@@ -4,11 +4,12 @@
 //! Raw, because `Client::bulk_write` needs MongoDB 8 and the driver's `insert_many` copies every document twice. A raw command
 //! is not retried by the driver; the caller writes the whole batch again, which is safe.
 
-use mongodb::bson::raw::{CStr, cstr};
-use mongodb::bson::{Document, RawArrayBuf, RawDocumentBuf, doc, rawdoc};
+use std::ffi::CStr;
+
+use mongodb::bson::{Document, RawDocumentBuf, doc};
 
 use super::{Names, decode, encode, find_by_id};
-use crate::mongo::{Fault, MongoConnection, batch_command};
+use crate::mongo::{BsonWriter, Fault, MongoConnection, Open, SERVER_DEADLINE};
 use crate::shipment::{LogPosition, TrackingNumber};
 use crate::shipment_store::{EventRow, Inserted, StateWrite, StoreError};
 
@@ -28,9 +29,14 @@ pub(super) async fn insert_events(
     names: &Names,
     rows: &[EventRow],
 ) -> Result<Inserted, StoreError> {
-    let mut batch = Batch::ordered(connection, cstr!("insert"), &names.status_events, cstr!("documents"));
+    let mut batch = Batch::new(connection, Verb::Insert, &names.status_events);
     for (index, row) in rows.iter().enumerate() {
-        batch.push(index, encode::row(row)).await?;
+        batch
+            .push(index, |document| {
+                encode::row(document, row);
+                Ok(())
+            })
+            .await?;
         if batch.has_stopped() {
             break;
         }
@@ -54,11 +60,9 @@ pub(super) async fn replace_events(
     let mut again: Vec<usize> = (0..rows.len()).collect();
     let mut refused = Vec::new();
     for _ in 0..=RACES {
-        let mut batch = Batch::new(connection, cstr!("update"), &names.status_events, cstr!("updates"));
+        let mut batch = Batch::new(connection, Verb::Update, &names.status_events);
         for &index in &again {
-            let row = &rows[index];
-            let statement = rawdoc! { "q": unless_later(row), "u": encode::row(row), "upsert": true };
-            batch.push(index, statement).await?;
+            batch.push(index, |statement| replacement(statement, &rows[index])).await?;
         }
         batch.flush().await?;
         again = std::mem::take(&mut batch.duplicates);
@@ -72,12 +76,22 @@ pub(super) async fn replace_events(
 }
 
 /// Finds the row that is to be replaced, if it is not of a later position. Where it is, the upsert finds the `_id` taken.
-fn unless_later(row: &EventRow) -> RawDocumentBuf {
+fn replacement(statement: &mut BsonWriter, row: &EventRow) -> Result<(), String> {
     let LogPosition { epoch, offset } = row.position.log;
-    rawdoc! {
-        "_id": row.row_id().to_string(),
-        "$or": [{ "e": { "$lt": epoch } }, { "e": epoch, "o": { "$lte": offset } }],
-    }
+    statement.document(c"q", |condition| {
+        condition.text(c"_id", &row.row_id().text());
+        condition.documents(c"$or", [true, false], |either, of_an_earlier_epoch| {
+            if of_an_earlier_epoch {
+                either.document(c"e", |earlier| earlier.integer(c"$lt", epoch));
+            } else {
+                either.integer(c"e", epoch);
+                either.document(c"o", |not_later| not_later.integer(c"$lte", offset));
+            }
+        });
+    });
+    statement.document(c"u", |document| encode::row(document, row));
+    statement.flag(c"upsert", true);
+    Ok(())
 }
 
 /// Writes each state that is newer than the stored one.
@@ -90,12 +104,9 @@ pub(super) async fn write_states(
     let mut refused = Vec::new();
     let mut unmatched = 0;
     for _ in 0..=RACES {
-        let mut batch = Batch::new(connection, cstr!("update"), &names.shipments, cstr!("updates"));
+        let mut batch = Batch::new(connection, Verb::Update, &names.shipments);
         for &index in &again {
-            match state_statement(&writes[index]) {
-                Ok(statement) => batch.push(index, statement).await?,
-                Err(why) => batch.refused.push((index, why)),
-            }
+            batch.push(index, |statement| newest(statement, &writes[index])).await?;
         }
         batch.flush().await?;
         again = std::mem::take(&mut batch.duplicates);
@@ -113,20 +124,19 @@ pub(super) async fn write_states(
 
 /// `{q: {_id}, u: {$max: {state}}}`: the filter is `_id` alone, which skips the query planner. A creation inserts the
 /// document when it is not there.
-fn state_statement(write: &StateWrite) -> Result<RawDocumentBuf, String> {
-    let mut max = RawDocumentBuf::new();
-    max.append(cstr!("state"), encode::state(&write.state));
-    let mut update = RawDocumentBuf::new();
-    update.append(cstr!("$max"), max);
-    if let Some(created) = &write.created {
-        update.append(cstr!("$setOnInsert"), encode::registration(created)?);
-    }
-    let mut statement = rawdoc! { "q": { "_id": write.tracking_number.as_str() } };
-    statement.append(cstr!("u"), update);
+fn newest(statement: &mut BsonWriter, write: &StateWrite) -> Result<(), String> {
+    statement.document(c"q", |condition| condition.text(c"_id", write.tracking_number.as_str()));
+    let mut registered = Ok(());
+    statement.document(c"u", |update| {
+        update.document(c"$max", |max| max.document(c"state", |state| encode::state(state, &write.state)));
+        if let Some(created) = &write.created {
+            update.document(c"$setOnInsert", |insert| registered = encode::registration(insert, created));
+        }
+    });
     if write.created.is_some() {
-        statement.append(cstr!("upsert"), true);
+        statement.flag(c"upsert", true);
     }
-    Ok(statement)
+    registered
 }
 
 fn refused_or_done(mut refused: Vec<(usize, String)>) -> Result<(), StoreError> {
@@ -161,17 +171,34 @@ async fn who_is_missing(connection: &MongoConnection, names: &Names, writes: &[S
     }
 }
 
-/// Collects documents and sends them when there are enough.
+/// What a command does with its documents.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Verb {
+    /// Inserts them, in their order, up to the first that the server does not take.
+    Insert,
+    /// Carries out each that it can.
+    Update,
+}
+
+impl Verb {
+    /// What the command and its array of documents are called.
+    fn names(self) -> (&'static CStr, &'static CStr) {
+        match self {
+            Self::Insert => (c"insert", c"documents"),
+            Self::Update => (c"update", c"updates"),
+        }
+    }
+}
+
+/// Writes documents into a command, and sends it when there are enough.
 struct Batch<'a> {
     connection: &'a MongoConnection,
-    verb: &'static CStr,
+    verb: Verb,
     collection: &'a str,
-    /// The server stops at the first document that it does not take.
-    ordered: bool,
-    members: &'static CStr,
-    documents: RawArrayBuf,
-    bytes: usize,
-    /// For each document of the next command, its index in the call.
+    /// The command, as far as it is written, and where it and its array begin.
+    command: BsonWriter,
+    open: Option<(Open, Open)>,
+    /// For each document of the command, its index in the call.
     indexes: Vec<usize>,
     /// Indexes in the call whose `_id` was taken.
     duplicates: Vec<usize>,
@@ -182,31 +209,10 @@ struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    fn new(connection: &'a MongoConnection, verb: &'static CStr, collection: &'a str, members: &'static CStr) -> Self {
-        let (documents, indexes, duplicates, refused) = (RawArrayBuf::new(), Vec::new(), Vec::new(), Vec::new());
-        let (ordered, bytes, unmatched) = (false, 0, 0);
-        Self {
-            connection,
-            verb,
-            collection,
-            ordered,
-            members,
-            documents,
-            bytes,
-            indexes,
-            duplicates,
-            refused,
-            unmatched,
-        }
-    }
-
-    fn ordered(
-        connection: &'a MongoConnection,
-        verb: &'static CStr,
-        collection: &'a str,
-        members: &'static CStr,
-    ) -> Self {
-        Self { ordered: true, ..Self::new(connection, verb, collection, members) }
+    fn new(connection: &'a MongoConnection, verb: Verb, collection: &'a str) -> Self {
+        let (indexes, duplicates, refused) = (Vec::new(), Vec::new(), Vec::new());
+        let (command, open, unmatched) = (BsonWriter::default(), None, 0);
+        Self { connection, verb, collection, command, open, indexes, duplicates, refused, unmatched }
     }
 
     /// Whether there is a document that was not taken.
@@ -214,28 +220,64 @@ impl<'a> Batch<'a> {
         !self.duplicates.is_empty() || !self.refused.is_empty()
     }
 
-    async fn push(&mut self, index: usize, document: RawDocumentBuf) -> Result<(), StoreError> {
-        let size = document.as_bytes().len();
+    /// Begins the next command: `{<verb>: collection, ordered, writeConcern: majority, <documents>: [`.
+    fn begin(&mut self) -> (Open, Open) {
+        let (verb, documents) = self.verb.names();
+        let whole = self.command.open();
+        self.command.text(verb, self.collection);
+        self.command.flag(c"ordered", self.verb == Verb::Insert);
+        self.command.document(c"writeConcern", |concern| {
+            concern.text(c"w", "majority");
+            concern.integer(c"wtimeout", i64::try_from(SERVER_DEADLINE.as_millis()).unwrap_or(i64::MAX));
+        });
+        (whole, self.command.open_array(documents))
+    }
+
+    /// Writes one more document, by what `members` writes of it.
+    async fn push(
+        &mut self,
+        index: usize,
+        members: impl FnOnce(&mut BsonWriter) -> Result<(), String>,
+    ) -> Result<(), StoreError> {
+        if self.open.is_none() {
+            self.open = Some(self.begin());
+        }
+        let before = self.command.len();
+        let mut written = Ok(());
+        self.command.item(self.indexes.len(), |document| written = members(document));
+        let size = self.command.len() - before;
         if size > DOCUMENT_BYTES {
-            self.refused.push((index, format!("the document has {size} bytes")));
+            written = written.and(Err(format!("the document has {size} bytes")));
+        }
+        if let Err(why) = written {
+            drop(self.command.split_off(before));
+            self.refused.push((index, why));
             return Ok(());
         }
-        if !self.indexes.is_empty() && (self.indexes.len() >= STATEMENTS || self.bytes + size > COMMAND_BYTES) {
+        if !self.indexes.is_empty() && (self.indexes.len() >= STATEMENTS || self.command.len() > COMMAND_BYTES) {
+            // It goes with the next one.
+            let item = self.command.split_off(before);
             self.flush().await?;
+            if self.verb == Verb::Insert && self.has_stopped() {
+                return Ok(());
+            }
+            self.open = Some(self.begin());
+            self.command.written_item(0, document_of(&item));
         }
-        self.bytes += size;
         self.indexes.push(index);
-        self.documents.push(document);
         Ok(())
     }
 
     async fn flush(&mut self) -> Result<(), StoreError> {
-        if self.indexes.is_empty() {
+        let Some((whole, documents)) = self.open.take() else { return Ok(()) };
+        let (mut command, indexes) = (std::mem::take(&mut self.command), std::mem::take(&mut self.indexes));
+        if indexes.is_empty() {
             return Ok(());
         }
-        let (documents, indexes) = (std::mem::take(&mut self.documents), std::mem::take(&mut self.indexes));
-        self.bytes = 0;
-        let command = batch_command(self.verb, self.collection, self.ordered, self.members, documents);
+        command.close(documents);
+        command.close(whole);
+        let command = RawDocumentBuf::from_bytes(command.into_bytes());
+        let command = command.map_err(|error| StoreError::Corrupt(format!("our own command is no BSON: {error}")))?;
         let reply = self.connection.run(command).await?;
         self.read_reply(&reply, &indexes)
     }
@@ -267,4 +309,10 @@ impl<'a> Batch<'a> {
         self.unmatched += indexes.len().saturating_sub(written + failed);
         Ok(())
     }
+}
+
+/// The document of an item of an array: what stands behind the byte of its type and its name.
+fn document_of(item: &[u8]) -> &[u8] {
+    let name_end = item.iter().skip(1).position(|&byte| byte == 0).unwrap_or(0);
+    &item[name_end + 2..]
 }

@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test test-quick up down status lint ops-check fmt api-test play play-both play-orders bench chaos chaos-embedded doc contract-coverage sim sim-mutants
+.PHONY: help run test test-quick up down status lint ops-check fmt api-test play play-both play-orders bench chaos chaos-embedded doc contract-coverage sim sim-mutants cost
 
 # Sets KAFKA_BROKERS, MONGO_URI and REDIS_ADDR to the local servers, unless the caller has set them.
 with_servers := eval "$$(deploy/local/env.sh)"
@@ -74,6 +74,10 @@ sim: ## run the lane through schedules of faults and compare it with the model (
 
 sim-mutants: ## break the lane in every way that is listed: the simulator must find each (RUNS=20000)
 	@RUNS=$(RUNS) deploy/sim/mutants.sh
+
+cost: ## count what one event costs in instructions and hold it against docs/instructions.md (WRITE=1: write it; KEEP=DIRECTORY: keep the profiles)
+	@command -v valgrind >/dev/null || { echo 'valgrind is not installed (Debian: apt-get install valgrind)'; exit 1; }
+	@cargo run --quiet --profile sim -p cost --locked -- $(if $(WRITE),write,check) $(KEEP)
 
 chaos: ## break the pair on servers of its own under load, and hold it to account (DURATION=120, in seconds, SEED=1)
 	@deploy/local/fetch.sh kafka mongodb redis toxiproxy

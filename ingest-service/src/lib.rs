@@ -19,6 +19,9 @@ mod broken_head;
 mod carriers;
 mod client_address;
 mod config;
+#[cfg(feature = "cost")]
+#[doc(hidden)]
+pub mod cost;
 mod create_admin;
 mod dead_letters;
 mod error;

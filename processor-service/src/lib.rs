@@ -21,6 +21,9 @@ pub mod command;
 mod compare;
 pub mod config;
 pub mod consume;
+#[cfg(feature = "cost")]
+#[doc(hidden)]
+pub mod cost;
 mod dead_letter;
 mod dedup;
 mod difference;

@@ -16,6 +16,9 @@
 //! Every further index is paid for by each event (docs/adr/0001 has the figures), so `status_events` has none and
 //! those of `shipments` hold nothing that an event changes: they are written with the creation and never again.
 
+#[cfg(feature = "cost")]
+#[doc(hidden)]
+pub mod cost;
 mod decode;
 mod encode;
 mod list;

@@ -124,7 +124,7 @@ pub(super) async fn write_states(
 
 /// `{q: {_id}, u: {$max: {state}}}`: the filter is `_id` alone, which skips the query planner. A creation inserts the
 /// document when it is not there.
-fn newest(statement: &mut BsonWriter, write: &StateWrite) -> Result<(), String> {
+pub(super) fn newest(statement: &mut BsonWriter, write: &StateWrite) -> Result<(), String> {
     statement.document(c"q", |condition| condition.text(c"_id", write.tracking_number.as_str()));
     let mut registered = Ok(());
     statement.document(c"u", |update| {

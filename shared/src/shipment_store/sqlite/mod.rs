@@ -3,6 +3,9 @@
 //! Writes are jobs of the one writer thread; each is one savepoint, so a write happens whole or not at all. States and rows are
 //! kept as the JSON of the code's own types; the columns beside it are what is searched (`shared/src/sqlite/schema_*.sql`).
 
+#[cfg(feature = "cost")]
+#[doc(hidden)]
+pub mod cost;
 mod list;
 mod read;
 mod scan;

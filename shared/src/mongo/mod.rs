@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use mongodb::bson::raw::{CStr, cstr};
 use mongodb::bson::{DateTime, Document, RawArrayBuf, RawDocumentBuf, doc, rawdoc};
+#[cfg(test)]
+use mongodb::event::{EventHandler, command::CommandEvent};
 use mongodb::options::{
     ClientOptions, CollectionOptions, ReadConcern, ReadPreference, SelectionCriteria, WriteConcern,
 };
@@ -58,6 +60,10 @@ impl MongoConnection {
     /// # Errors
     /// `uri` is no MongoDB connection string, or its `srv` name cannot be resolved. The message does not hold `uri`.
     pub async fn open(uri: &str, database: &str) -> Result<Self, StoreError> {
+        Self::with(Self::options(uri).await?, database)
+    }
+
+    async fn options(uri: &str) -> Result<ClientOptions, StoreError> {
         // The driver's own message may quote the string, and that holds the password.
         let mut options = ClientOptions::parse(uri)
             .await
@@ -68,9 +74,22 @@ impl MongoConnection {
         options.connect_timeout = Some(CONNECT_DEADLINE);
         // Whatever the connection string says: a decision that is taken on a secondary's older state would be written as the newest.
         options.selection_criteria = Some(SelectionCriteria::ReadPreference(ReadPreference::Primary));
+        Ok(options)
+    }
+
+    fn with(options: ClientOptions, database: &str) -> Result<Self, StoreError> {
         let client = Client::with_options(options)
             .map_err(|error| StoreError::unavailable(format!("no usable connection options ({})", kind(&error))))?;
         Ok(Self { database: client.database(database) })
+    }
+
+    /// The same database of the test servers through a client of its own, whose commands `watcher` is shown.
+    #[cfg(test)]
+    pub(crate) async fn watched(&self, watcher: EventHandler<CommandEvent>) -> Self {
+        let uri = crate::real_servers::address("MONGO_URI", "a watched connection").expect("there is one already");
+        let mut options = Self::options(&uri).await.expect("a connection string");
+        options.command_event_handler = Some(watcher);
+        Self::with(options, self.database.name()).expect("usable options")
     }
 
     /// A collection whose reads see what a majority holds, and nothing that may be rolled back.

@@ -28,6 +28,8 @@ mod reader;
 mod scan;
 mod schema;
 #[cfg(test)]
+mod sharding;
+#[cfg(test)]
 mod tests;
 mod write;
 

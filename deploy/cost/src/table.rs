@@ -25,14 +25,18 @@ pub struct Line {
 impl fmt::Display for Line {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Count { instructions, allocations } = self.count;
-        let (whole, hundredths) = (allocations / 100, allocations % 100);
-        write!(formatter, "| {} | {} | {} | {whole}.{hundredths:02} |", self.step, self.form, grouped(instructions))
+        write!(formatter, "| {} | {} | {} | {} |", self.step, self.form, grouped(instructions), decimal(allocations))
     }
 }
 
 /// A number with a comma before each three digits.
 fn grouped(number: u64) -> String {
     if number < 1000 { number.to_string() } else { format!("{},{:03}", grouped(number / 1000), number % 1000) }
+}
+
+/// A number of hundredths, with a point.
+fn decimal(hundredths: u64) -> String {
+    format!("{}.{:02}", hundredths / 100, hundredths % 100)
 }
 
 /// The lines of the table in `document`.
@@ -82,13 +86,13 @@ pub fn differences(table: &[Line], counted: &[Line]) -> Vec<String> {
             continue;
         };
         let columns = [
-            ("instructions", count.instructions, line.count.instructions),
-            ("hundredths of an allocation", count.allocations, line.count.allocations),
+            ("instructions", grouped as fn(u64) -> String, count.instructions, line.count.instructions),
+            ("allocations", decimal, count.allocations, line.count.allocations),
         ];
-        for (what, listed, now) in columns {
+        for (what, shown, listed, now) in columns {
             if now.abs_diff(listed) * 100 > listed * TOLERANCE_PERCENT {
                 let way = if now > listed { "costs more" } else { "costs less, and the table does not say so" };
-                differences.push(format!("{name} {way}: {now} {what}, {listed} in the table"));
+                differences.push(format!("{name} {way}: {} {what}, {} in the table", shown(now), shown(listed)));
             }
         }
     }

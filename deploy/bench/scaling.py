@@ -26,8 +26,8 @@ import urllib.request
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "local"))
 import replica_set  # the wire protocol, as far as it is needed
 
-# Longest time that anything is waited for: ten times what it should take.
-PATIENCE = 300
+# Longest time that anything is waited for, in seconds: ten times what it should take.
+PATIENCE = 120
 # How often is looked: a tenth of the shortest time that is told.
 LOOK = 0.05
 # How often a line of the flow is written; an import appends what it has read.
@@ -91,11 +91,11 @@ def say(text):
     print(f"== {text}", file=sys.stderr, flush=True)
 
 
-def wait_for(what, condition):
+def wait_for(what, condition, state=str):
     until = time.monotonic() + PATIENCE
     while not (found := condition()):
         if time.monotonic() > until:
-            raise SystemExit(f"{what}: not within {PATIENCE} s")
+            raise SystemExit(f"{what}: not within {PATIENCE} s {state()}")
         time.sleep(LOOK)
     return found
 
@@ -199,7 +199,10 @@ class Stage:
         return [set(member.look()[1]) for member in self.members]
 
     def lag(self):
-        return sum(sum(member.look()[1].values()) for member in self.members)
+        return sum(sum(lags.values()) for lags in self.lags())
+
+    def lags(self):
+        return [member.look()[1] for member in self.members]
 
     def is_shared_out(self):
         """Each partition has one owner, and nobody has two more than another one."""
@@ -213,9 +216,9 @@ class Stage:
             member.end()
 
 
-def timed(what, condition):
+def timed(what, stage):
     begun = time.monotonic()
-    wait_for(what, condition)
+    wait_for(what, stage.is_shared_out, stage.lags)
     return round(time.monotonic() - begun, 2)
 
 
@@ -244,17 +247,17 @@ def measure(stage, processors, shipments, rate):
     flow = Flow(stage.import_from, stage.work, rate, records(shipments, 10**7))
     wait_for("the flow", lambda: stage.judged() >= backlog + rate)
     stage.join()
-    result["joined_seconds"] = timed("a share for who joined", stage.is_shared_out)
+    result["joined_seconds"] = timed("a share for who joined", stage)
     stage.drop(stage.members[0], signal.SIGTERM)
-    result["left_seconds"] = timed("new owners after one left", stage.is_shared_out)
+    result["left_seconds"] = timed("new owners after one left", stage)
     if processors == 1:  # nobody else is there: what counts is how soon another one goes on
         stage.join()
         wait_for("a second member", stage.is_shared_out)
     stage.drop(stage.members[0], signal.SIGKILL)
     begun = time.monotonic()
-    result["killed_seconds"] = timed("new owners after one was killed", stage.is_shared_out)
+    result["killed_seconds"] = timed("new owners after one was killed", stage)
     # Less than the flow of a second: as it is when nothing happens.
-    wait_for("the lag to be gone", lambda: stage.is_shared_out() and stage.lag() <= rate)
+    wait_for("the lag to be gone", lambda: stage.is_shared_out() and stage.lag() <= rate, stage.lags)
     result["recovered_seconds"] = round(time.monotonic() - begun, 2)
     flow.end()
     return result

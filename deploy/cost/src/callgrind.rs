@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::step::{PROFILES, ROUNDS, Step};
+use crate::step::{PROFILES, Step};
 
 /// The word on the command line for the run that is counted.
 pub const ROUNDS_WORD: &str = "rounds";
@@ -56,7 +56,7 @@ pub fn count(own: &Path, steps: &[Step], directory: &Path) -> Result<Vec<Count>,
         let path = profiles.with_extension((number * PROFILES).to_string());
         let text =
             std::fs::read_to_string(&path).map_err(|error| CountError::Profile(path.clone(), error.to_string()))?;
-        read(&text, u64::from(ROUNDS) * u64::from(step.events)).map_err(|why| CountError::Profile(path, why))
+        read(&text, u64::from(step.rounds) * u64::from(step.events)).map_err(|why| CountError::Profile(path, why))
     });
     counts.collect()
 }

@@ -21,7 +21,8 @@ pub(crate) const TRACEPARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b
 const NUMBER: &str = "99M-7G2BKBT9";
 /// The carrier whose words one of them is sent in.
 const CARRIER: &str = "dhl_express";
-const PARTITION: i32 = 3;
+/// Where their records stand.
+pub(crate) const PARTITION: i32 = 3;
 
 /// How a body is read.
 #[derive(Clone, Copy)]
@@ -129,6 +130,15 @@ fn created(policy: Policy) -> ShipmentCreated {
 fn reported(body: EventBody, second: i64) -> Event {
     let reporter = Reporter { sub: "driver_user_001".to_owned(), role: "source".to_owned(), client_id: None };
     Event::Reported(StatusReported { body, recorded_at: time(second), reporter: Some(reporter) })
+}
+
+/// The records of a shipment on its whole way under the strict policy: its creation and its four moves.
+pub(crate) fn journey() -> Vec<LogRecord> {
+    let moves = ["picked_up", "in_warehouse", "in_transit", "delivered"];
+    let moved = (1..).zip(moves).map(|(hour, status)| reported(driver(status, hour * 10), hour * 10));
+    let events = std::iter::once(Event::Created(Box::new(created(Policy::Strict)))).chain(moved);
+    let position = Position { partition: PARTITION, offset: 0 };
+    events.map(|event| record::encode(&event, Some(TRACEPARENT)).at(position, time(800).as_millis())).collect()
 }
 
 /// A shipment that was created and then had these reports.

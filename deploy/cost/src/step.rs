@@ -3,17 +3,18 @@
 use std::hint::black_box;
 
 use ingest_service::cost as edge;
-use processor_service::cost as lane;
+use processor_service::cost as processor;
 use serde_json::json;
 use shared::change_feed::Change;
 use shared::shipment::transition::IdentifiedEvent;
 use shared::shipment::{judge, record};
 use shared::shipment_store::{mongo, sqlite};
 
+use crate::lane::{self, WholeLane};
 use crate::sample::{CLIENT, Door, Sample, TRACEPARENT, driver_report, mapping, samples, time};
 
-/// How often each step is done while it is counted. What happens once in a while (a reallocation, say) weighs little then.
-pub const ROUNDS: u32 = 200;
+/// How often a step is done while it is counted. What happens once in a while (a reallocation, say) weighs little then.
+const ROUNDS: u32 = 200;
 /// How often it is done before: whatever is made at the first use is there afterwards.
 const WARM_UP: u32 = 3;
 /// Profiles that one step leaves behind.
@@ -27,6 +28,8 @@ pub struct Step {
     pub name: &'static str,
     /// With what.
     pub form: &'static str,
+    /// How often it is done while it is counted.
+    pub rounds: u32,
     /// How many events one round is.
     pub events: u32,
     round: Box<dyn Fn()>,
@@ -34,13 +37,13 @@ pub struct Step {
 
 impl Step {
     fn new(name: &'static str, form: &'static str, round: impl Fn() + 'static) -> Self {
-        Self { name, form, events: 1, round: Box::new(round) }
+        Self { name, form, rounds: ROUNDS, events: 1, round: Box::new(round) }
     }
 
-    /// Does it, first [`WARM_UP`] times and then [`ROUNDS`] times: [`PROFILES`] profiles, of which the last one counts.
+    /// Does it, first [`WARM_UP`] times and then as often as it is counted: [`PROFILES`] profiles, of which the last one counts.
     pub fn run(&self) {
         counted(&*self.round, WARM_UP);
-        counted(&*self.round, ROUNDS);
+        counted(&*self.round, self.rounds);
     }
 }
 
@@ -68,6 +71,7 @@ pub fn steps() -> Vec<Step> {
     each(encode_for_sqlite);
     each(change);
     steps.insert(samples.len(), validate_batch());
+    steps.push(lane());
     steps
 }
 
@@ -86,13 +90,20 @@ fn validate(sample: &'static Sample) -> Step {
     }
 }
 
+/// From the records of a batch to what the stores get, and the offset that may be committed.
+fn lane() -> Step {
+    let rounds = ROUNDS / 10;
+    let lane = WholeLane::new(WARM_UP + rounds);
+    Step { rounds, events: lane::BATCH, ..Step::new("lane", "a batch of 200", move || lane.round()) }
+}
+
 fn validate_batch() -> Step {
     let now = time(1_000);
     let events: Vec<_> = (0..BATCH).map(|second| driver_report(i64::from(second))).collect();
     let body = json!({"events": events}).to_string().into_bytes();
     let most = usize::try_from(BATCH).expect("small");
     let round = move || drop(black_box(edge::batch(black_box(&body), most, now)));
-    Step { events: BATCH, ..Step::new("validate", "strict, in a batch of 100", round) }
+    Step { rounds: ROUNDS / 10, events: BATCH, ..Step::new("validate", "strict, in a batch of 100", round) }
 }
 
 /// From an event to a record of the log, its id and the key that the window is asked for included.
@@ -126,7 +137,7 @@ fn decide(sample: &'static Sample) -> Step {
 fn row(sample: &'static Sample) -> Step {
     Step::new("row", sample.form, || {
         let (event, judgement) = black_box((&sample.identified, &sample.judgement));
-        drop(black_box(lane::row(event, judgement, sample.row.position, sample.before.as_ref())));
+        drop(black_box(processor::row(event, judgement, sample.row.position, sample.before.as_ref())));
     })
 }
 

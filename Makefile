@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test test-quick up down status lint ops-check fmt api-test play play-both play-orders bench chaos chaos-embedded doc contract-coverage sim sim-mutants cost
+.PHONY: help run test test-quick up down status lint ops-check fmt api-test play play-both play-orders bench chaos chaos-embedded doc contract-coverage sim sim-mutants cost scaling
 
 # Sets KAFKA_BROKERS, MONGO_URI and REDIS_ADDR to the local servers, unless the caller has set them.
 with_servers := eval "$$(deploy/local/env.sh)"
@@ -65,6 +65,10 @@ play-orders: ## the same under the field policy in three orders: all six tables 
 bench: ## measure the pair, rastro and the bare MongoDB (SECONDS_EACH=… SHIPMENTS=…)
 	@deploy/local/up.sh
 	@$(with_servers) && deploy/bench/run.sh
+
+scaling: ## measure how processors share the work, join, leave and are killed (PROCESSORS="1 2 4 8" PARTITIONS="12 48" SHIPMENTS=20000 RATE=1000)
+	@deploy/local/up.sh
+	@$(with_servers) && deploy/bench/scaling.sh
 
 api-test: ## try the API of a new rastro against its own description, with all checks on (MAX_TIME=… SEED=…)
 	@MAX_TIME='$(MAX_TIME)' SEED='$(SEED)' deploy/api-test/run.sh

@@ -17,7 +17,7 @@ use rdkafka::{ClientContext, TopicPartitionList};
 use super::{describe, log_error, log_line};
 use crate::event_log::{LogRecord, PartitionConsumer, Position};
 
-/// A commit that was not answered for this long is taken for lost.
+/// An offset that was sent and is not known to be committed after this long is sent again.
 const COMMIT_PATIENCE: Duration = Duration::from_secs(5);
 /// How long a good report about the group stands. librdkafka reports every second.
 const HEALTH_STANDS: Duration = Duration::from_secs(5);
@@ -32,12 +32,23 @@ pub(super) struct Membership<'a> {
 #[derive(Default)]
 struct State {
     owned: BTreeMap<i32, Owned>,
-    /// Durable offsets that are not committed yet.
-    uncommitted: BTreeMap<i32, i64>,
-    /// When the commit that is on its way was sent.
-    committing: Option<Instant>,
+    /// Durable offsets that are not known to be committed.
+    uncommitted: BTreeMap<i32, Uncommitted>,
     /// When the group was last known to know us.
     healthy_at: Option<Instant>,
+}
+
+/// The durable offset of a partition, as far as it is not known to be committed.
+struct Uncommitted {
+    offset: i64,
+    /// When it was sent to the broker.
+    sent_at: Option<Instant>,
+}
+
+impl Uncommitted {
+    fn is_due(&self) -> bool {
+        self.sent_at.is_none_or(|at| at.elapsed() >= COMMIT_PATIENCE)
+    }
 }
 
 /// A partition of ours.
@@ -76,7 +87,7 @@ impl<'a> Membership<'a> {
 
     /// Whether the group knows us, as far as we know.
     pub(super) fn is_healthy(&self) -> bool {
-        self.state().healthy_at.is_some_and(|at| at.elapsed() < HEALTH_STANDS)
+        self.state().is_healthy()
     }
 
     /// The end of a partition was looked up.
@@ -84,17 +95,25 @@ impl<'a> Membership<'a> {
         self.consumer.lag(partition, (end - committed).max(0));
     }
 
-    /// Begins to commit what is durable, unless a commit is on its way.
+    /// Begins to commit what is durable and was not sent before, or is not known to have arrived. rdkafka 0.39 tells nobody what becomes of it
+    /// (its issue 856): the statistics do. Nothing is sent while the group is away, because librdkafka would keep all of it.
     pub(super) fn commit(&self, kafka: &BaseConsumer<Self>) {
         self.collect();
         let mut state = self.state();
-        let on_its_way = state.committing.is_some_and(|sent| sent.elapsed() < COMMIT_PATIENCE);
-        if state.uncommitted.is_empty() || on_its_way {
+        if !state.is_healthy() {
             return;
         }
-        let offsets = self.offsets(&state.uncommitted);
-        state.committing = Some(Instant::now());
+        let due = state.uncommitted.iter_mut().filter(|(_, durable)| durable.is_due());
+        let due = due.map(|(&partition, durable)| {
+            durable.sent_at = Some(Instant::now());
+            (partition, durable.offset)
+        });
+        let due: BTreeMap<i32, i64> = due.collect();
         drop(state);
+        if due.is_empty() {
+            return;
+        }
+        let offsets = self.offsets(&due);
         if let Err(error) = kafka.commit(&offsets, CommitMode::Async) {
             self.committed(Err(error), &offsets);
         }
@@ -106,7 +125,7 @@ impl<'a> Membership<'a> {
         let mut state = self.state();
         for Position { partition, offset } in durable {
             if state.owned.contains_key(&partition) {
-                state.uncommitted.insert(partition, offset);
+                state.uncommitted.insert(partition, Uncommitted { offset, sent_at: None });
             }
         }
     }
@@ -123,16 +142,23 @@ impl<'a> Membership<'a> {
     /// A commit was answered: what it did not commit stays for the next one.
     fn committed(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
         let mut state = self.state();
-        state.committing = None;
         if let Err(error) = result {
-            tracing::warn!(error = describe(&error), "offsets were not committed; they are with the next commit");
+            tracing::warn!(error = describe(&error), "offsets were not committed; they are sent again");
+            state.send_again(offsets.elements().iter().map(|element| element.partition()));
             return;
         }
         for element in offsets.elements() {
-            let (partition, offset) = (element.partition(), element.offset());
-            match element.error() {
-                Ok(()) => state.forget(partition, &offset),
-                Err(error) => tracing::warn!(partition, error = describe(&error), "an offset was not committed"),
+            match (element.error(), element.offset()) {
+                (Ok(()), Offset::Offset(offset)) => state.is_committed(element.partition(), offset),
+                (Ok(()), _) => {}
+                (Err(error), _) => {
+                    tracing::warn!(
+                        partition = element.partition(),
+                        error = describe(&error),
+                        "an offset was not committed; it is sent again"
+                    );
+                    state.send_again([element.partition()]);
+                }
             }
         }
     }
@@ -165,8 +191,8 @@ impl<'a> Membership<'a> {
         self.collect();
         let mut state = self.state();
         state.owned.retain(|partition, _| !ours.contains(partition));
-        let mut durable = std::mem::take(&mut state.uncommitted);
-        state.uncommitted = durable.extract_if(.., |partition, _| !ours.contains(partition)).collect();
+        let durable = state.uncommitted.extract_if(.., |partition, _| ours.contains(partition));
+        let durable: BTreeMap<i32, i64> = durable.map(|(partition, durable)| (partition, durable.offset)).collect();
         drop(state);
         if lost {
             tracing::warn!(partitions = ?ours, "partitions were lost: another member has them");
@@ -190,11 +216,23 @@ impl<'a> Membership<'a> {
 }
 
 impl State {
+    fn is_healthy(&self) -> bool {
+        self.healthy_at.is_some_and(|at| at.elapsed() < HEALTH_STANDS)
+    }
+
     /// This offset is committed.
-    fn forget(&mut self, partition: i32, offset: &Offset) {
-        let newest = self.uncommitted.get(&partition).map(|&newest| Offset::Offset(newest));
-        if newest.as_ref() == Some(offset) {
+    fn is_committed(&mut self, partition: i32, offset: i64) {
+        // Only this very one: the group may know greater offsets of a topic that is not there any more.
+        if self.uncommitted.get(&partition).is_some_and(|durable| durable.offset == offset) {
             self.uncommitted.remove(&partition);
+        }
+    }
+
+    fn send_again(&mut self, partitions: impl IntoIterator<Item = i32>) {
+        for partition in partitions {
+            if let Some(durable) = self.uncommitted.get_mut(&partition) {
+                durable.sent_at = None;
+            }
         }
     }
 }
@@ -216,7 +254,10 @@ impl ClientContext for Membership<'_> {
         let Some(topic) = statistics.topics.get(&self.topic) else { return };
         let ours: Vec<i32> =
             self.owned(|owned| owned.iter().filter(|(_, owned)| !owned.paused).map(|(&p, _)| p).collect());
-        for partition in ours.into_iter().filter_map(|partition| topic.partitions.get(&partition)) {
+        for partition in topic.partitions.values() {
+            self.state().is_committed(partition.partition, partition.committed_offset);
+        }
+        for partition in ours.iter().filter_map(|partition| topic.partitions.get(partition)) {
             if let Some(lag) = lag(partition) {
                 self.consumer.lag(partition.partition, lag);
             }

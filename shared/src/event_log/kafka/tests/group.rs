@@ -1,6 +1,7 @@
 //! Members that come and go in order, on a real broker.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
@@ -8,7 +9,8 @@ use rdkafka::topic_partition_list::Offset;
 
 use super::logged::{Lines, Logged};
 use super::topic::{TestTopic, append_more, append_numbered, block_on, settings, values_by_partition};
-use crate::event_log::conformance::{LogUnderTest, Recorder};
+use crate::event_log::Position;
+use crate::event_log::conformance::{LogUnderTest, PATIENCE, Recorder};
 use crate::event_log::kafka::{KafkaAppender, KafkaSubscriber, ensure_topics};
 
 fn log(topic: &TestTopic) -> LogUnderTest {
@@ -51,6 +53,35 @@ fn members_share_the_partitions_and_each_record_goes_to_one_of_them_while_they_c
         all.extend(of_second);
         all.sort_by_key(|record| record.position);
         assert_eq!(values_by_partition(&all), expected, "each record once, none left out");
+    });
+}
+
+/// A crash repeats what was done since the last commit, so one must not wait for long after the other.
+#[test]
+fn what_becomes_durable_is_committed_again_and_again() {
+    let Some(_) = crate::real_servers::address("KAFKA_BROKERS", "commits in Kafka") else { return };
+    let (topic, consumer) = (TestTopic::make(1), Recorder::default());
+    let log = log(&topic);
+    append_numbered(&log, 0..100);
+    let outsider: BaseConsumer = topic.settings.member().create().expect("settings");
+    let committed = || {
+        let mut offsets = TopicPartitionList::new();
+        offsets.add_partition(&topic.settings.topic, 0);
+        let offsets = outsider.committed_offsets(offsets, Duration::from_secs(10)).expect("the broker tells");
+        offsets.elements_for_topic(&topic.settings.topic)[0].offset().to_raw().unwrap_or_default()
+    };
+    consumer.run(&log, || {
+        consumer.wait_for_records(100);
+        // So many that they take longer than anything is waited for here, when each waits until its predecessor is taken for lost.
+        let begun = Instant::now();
+        for offset in 1..=30 {
+            consumer.make_durable(&[Position { partition: 0, offset }]);
+            while committed() < offset {
+                assert!(begun.elapsed() < PATIENCE, "{} of 30 commits", offset - 1);
+                let asked = consumer.wait("", |state| Some(state.asked));
+                consumer.wait("the next look for durable offsets", |state| (state.asked > asked).then_some(()));
+            }
+        }
     });
 }
 

@@ -23,8 +23,8 @@ pub const BATCH_RECORDS: usize = 2_000;
 pub const BATCH_BYTES: usize = 4 << 20;
 /// A batch with fewer records waits a moment for more …
 pub const SMALL_BATCH: usize = 200;
-/// … but not longer than this.
-pub const LINGER: Duration = Duration::from_millis(5);
+/// … but not longer than this, counted from when the first of them came: those that came while the lane was at work have waited enough.
+pub const LINGER: Duration = Duration::from_millis(2);
 /// Most records that wait for one lane: two batches, so that the next is there when one is done.
 const QUEUE_RECORDS: usize = 2 * BATCH_RECORDS;
 /// Most bytes that wait for one lane.
@@ -55,6 +55,8 @@ pub struct LaneQueue {
 #[derive(Default)]
 struct Inner {
     waiting: VecDeque<LogRecord>,
+    /// When the queue was last empty and something came.
+    waiting_since: Option<tokio::time::Instant>,
     bytes: usize,
     in_flight: HashSet<i32>,
     partitions: HashMap<i32, Partition>,
@@ -235,6 +237,9 @@ impl LaneQueue {
         inner.bytes += record.size();
         inner.waiting.push_back(record);
         self.show_depth(&inner);
+        if inner.waiting.len() == 1 {
+            inner.waiting_since = Some(tokio::time::Instant::now());
+        }
         // A lane that lingers is woken by its timer, or when the batch has stopped being small.
         if inner.waiting.len() == 1 || inner.waiting.len() == SMALL_BATCH {
             self.arrived.notify_one();
@@ -273,12 +278,12 @@ impl LaneQueue {
     /// The next batch, as soon as there is one; `None` when the queue is closed and empty.
     pub(crate) async fn take(&self) -> Option<Batch> {
         loop {
-            let waiting = {
+            let (waiting, since) = {
                 let inner = self.inner();
                 if inner.closed && inner.waiting.is_empty() {
                     return None;
                 }
-                inner.waiting.len()
+                (inner.waiting.len(), inner.waiting_since)
             };
             if waiting == 0 {
                 self.arrived.notified().await;
@@ -291,7 +296,8 @@ impl LaneQueue {
                         self.arrived.notified().await;
                     }
                 };
-                let moment_over = tokio::time::timeout(LINGER, enough).await.is_err();
+                let over = since.map_or_else(tokio::time::Instant::now, |since| since + LINGER);
+                let moment_over = tokio::time::timeout_at(over, enough).await.is_err();
                 tracing::trace!(moment_over, "a small batch waited");
             }
             if let Some(batch) = self.cut() {

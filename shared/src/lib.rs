@@ -22,6 +22,7 @@ pub mod dedup_window;
 pub mod event_log;
 pub mod healthcheck;
 pub mod idempotency;
+pub mod leb128;
 pub mod metrics;
 pub mod number_lease;
 pub mod operator_log;

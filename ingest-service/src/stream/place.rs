@@ -13,6 +13,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use shared::change_feed::{Bounds, Stretch};
 use shared::event_log::Position;
+use shared::leb128;
 use shared::shipment::Timestamp;
 
 /// The first byte of an id of the whole feed. Cursors of other lists begin otherwise, and a layout that is not ours is refused.
@@ -110,9 +111,9 @@ impl Place {
             Next::One(next) => format!("{}:{}:{}", next.partition, next.offset - 1, self.seen),
             Next::Whole(next) => {
                 let mut bytes = vec![LAYOUT];
-                write_number(&mut bytes, self.seen.unsigned_abs());
-                write_number(&mut bytes, next.len() as u64);
-                next.iter().for_each(|&offset| write_number(&mut bytes, offset.unsigned_abs()));
+                leb128::push(&mut bytes, self.seen.unsigned_abs());
+                leb128::push(&mut bytes, next.len() as u64);
+                next.iter().for_each(|&offset| leb128::push(&mut bytes, offset.unsigned_abs()));
                 URL_SAFE_NO_PAD.encode(bytes)
             }
         }
@@ -125,12 +126,12 @@ impl Place {
         }
         let bytes = URL_SAFE_NO_PAD.decode(id).ok()?;
         let (&layout, mut rest) = bytes.split_first()?;
-        let seen = i64::try_from(read_number(&mut rest)?).ok()?;
-        let count = usize::try_from(read_number(&mut rest)?).ok()?;
+        let seen = i64::try_from(leb128::pull(&mut rest)?).ok()?;
+        let count = usize::try_from(leb128::pull(&mut rest)?).ok()?;
         if layout != LAYOUT || count > PARTITIONS {
             return None;
         }
-        let offset = |_| i64::try_from(read_number(&mut rest)?).ok();
+        let offset = |_| i64::try_from(leb128::pull(&mut rest)?).ok();
         let next: Option<Vec<i64>> = (0..count).map(offset).collect();
         next.filter(|_| rest.is_empty()).map(|next| Self { next: Next::Whole(next), seen })
     }
@@ -225,28 +226,6 @@ impl Place {
 fn of(bounds: &[Bounds], partition: i32) -> Bounds {
     let bounds = usize::try_from(partition).ok().and_then(|index| bounds.get(index));
     bounds.copied().unwrap_or(Bounds { oldest: 0, end: 0 })
-}
-
-/// LEB128: seven bits a byte, the lowest first.
-fn write_number(bytes: &mut Vec<u8>, mut number: u64) {
-    while number >= 0x80 {
-        bytes.push(u8::try_from(number & 0x7f).unwrap_or_default() | 0x80);
-        number >>= 7;
-    }
-    bytes.push(u8::try_from(number).unwrap_or_default());
-}
-
-fn read_number(bytes: &mut &[u8]) -> Option<u64> {
-    let mut number = 0u64;
-    for shift in (0..63).step_by(7) {
-        let (&byte, rest) = bytes.split_first()?;
-        *bytes = rest;
-        number |= u64::from(byte & 0x7f) << shift;
-        if byte & 0x80 == 0 {
-            return Some(number);
-        }
-    }
-    None
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::Filter;
+use crate::leb128;
 
 /// The layout of a cursor. One of another layout is refused, and the caller begins anew.
 const LAYOUT: u8 = 1;
@@ -38,7 +39,7 @@ impl Cursor {
         let mut bytes = vec![LAYOUT, u8::from(self.direction == Direction::Forth)];
         bytes.extend(self.print.to_be_bytes());
         for &offset in &self.offsets {
-            push(&mut bytes, offset.unsigned_abs());
+            leb128::push(&mut bytes, offset.unsigned_abs());
         }
         URL_SAFE_NO_PAD.encode(bytes)
     }
@@ -68,32 +69,10 @@ impl Cursor {
         }
         let mut offsets = Vec::new();
         while !rest.is_empty() {
-            offsets.push(i64::try_from(pull(&mut rest)?).ok()?);
+            offsets.push(i64::try_from(leb128::pull(&mut rest)?).ok()?);
         }
         Some(Self { offsets, ..expected })
     }
-}
-
-/// Seven bits to a byte, the lowest first: a topic of few letters has a short cursor.
-fn push(bytes: &mut Vec<u8>, mut number: u64) {
-    while number >= 0x80 {
-        bytes.push((number & 0x7f) as u8 | 0x80);
-        number >>= 7;
-    }
-    bytes.push(number as u8);
-}
-
-fn pull(bytes: &mut &[u8]) -> Option<u64> {
-    let mut number = 0_u64;
-    for shift in (0..63).step_by(7) {
-        let (&byte, rest) = bytes.split_first()?;
-        *bytes = rest;
-        number |= u64::from(byte & 0x7f) << shift;
-        if byte & 0x80 == 0 {
-            return Some(number);
-        }
-    }
-    None
 }
 
 /// FNV-1a over the filter: the same in every build, so that a cursor outlives an upgrade.

@@ -7,7 +7,7 @@ SHELL := /bin/bash
 # Sets KAFKA_BROKERS, MONGO_URI and REDIS_ADDR to the local servers, unless the caller has set them.
 with_servers := eval "$$(deploy/local/env.sh)"
 # Everything but `kafka-tls`, which builds OpenSSL from source: minutes, for nothing that a test here could reach.
-features := --features ingest-service/servers,processor-service/servers,bench/mongo-ceiling
+features := --features ingest-service/servers,processor-service/servers
 scripts := .ci/run $(wildcard deploy/*/*.sh)
 
 help: ## list the targets

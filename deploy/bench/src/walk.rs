@@ -28,6 +28,8 @@ const PARCEL: &[&str] = &[
     r#""status":"delivered""#,
 ];
 
+/// Who reports them.
+pub const SOURCE: &str = "driver_app";
 /// Between two steps of a shipment, by their times: no two of them share a second.
 const STEP: Duration = Duration::minutes(7);
 /// How long before the run the first step happened: longer than the walk.
@@ -51,7 +53,7 @@ impl Walk {
         let steps = claims.iter().zip(0_i32..).map(|(claim, index)| {
             let when = (first + STEP * index).format(&Rfc3339).unwrap_or_default();
             let rest = format!(
-                r#"",{claim},"timestamp":"{when}","source":"driver_app","location":{{"lat":19.43,"lng":-99.13}}}}"#
+                r#"",{claim},"timestamp":"{when}","source":"{SOURCE}","location":{{"lat":19.43,"lng":-99.13}}}}"#
             );
             Step { rest: rest.into() }
         });

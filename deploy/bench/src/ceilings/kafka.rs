@@ -17,11 +17,13 @@ use tokio::sync::oneshot;
 
 use super::Rate;
 use crate::failure::Failure;
-use crate::numbers::Suffix;
+use crate::numbers::{Suffix, suffix};
 use crate::specimen::pair::Record;
 
 /// Partitions, the default of `KAFKA_PARTITIONS`.
 pub const PARTITIONS: i32 = 12;
+/// Records of a warm-up: some for each partition.
+pub const WARM_UP: usize = 200;
 /// Longest time for one answer of the broker.
 const ANSWER: Duration = Duration::from_secs(30);
 /// Between two attempts to hand over a record while the queue is full.
@@ -144,6 +146,16 @@ impl BareLog {
         let lost = || Failure::NotMeasured("a record was not acknowledged".to_owned());
         acknowledged.await.map_err(|_| lost())?;
         if request.failed.load(Ordering::Relaxed) { Err(lost()) } else { Ok(()) }
+    }
+
+    /// Appends a few records, so that the connections are there and the leaders known.
+    ///
+    /// # Errors
+    /// See [`BareLog::append`].
+    pub async fn warm_up(&self, record: &Record) -> Result<(), Failure> {
+        // The last ones of all: nobody gets so far.
+        let suffixes: Vec<_> = (0..WARM_UP as u64).map(|index| suffix(u64::MAX - index)).collect();
+        self.append(record, &suffixes).await
     }
 
     /// Appends `record` for each of `suffixes` in requests of `batch`, of which `connections` are under way at a time, until all are appended

@@ -18,8 +18,8 @@ use crate::report::figures::{Unit, at};
 use crate::report::names as n;
 use crate::report::run::Bench;
 use crate::specimen::pair::{Record, SHIPMENTS, STATUS_EVENTS};
-use crate::systems::CONNECTIONS;
 use crate::systems::pair::Pair;
+use crate::systems::{CONNECTIONS, end};
 
 /// Records in a request of the appending.
 const BATCH: usize = 1_000;
@@ -52,7 +52,7 @@ pub async fn measure(bench: &mut Bench) -> Result<(), Failure> {
     append(&pair, &real.specimen.created, &suffixes).await?;
     let mut registering = Watched::begin(&shipments, 0).await?;
     registering.until(registered).await?;
-    end_processor(&mut pair).await;
+    end(&mut pair.platform.processors[0]).await;
 
     let before = count(&rows).await?;
     bench.progress.say(&format!("  appending {} records", suffixes.len() * moves));
@@ -80,10 +80,6 @@ async fn append(pair: &Pair, record: &Record, suffixes: &[Suffix]) -> Result<(),
     } else {
         Err(Failure::NotMeasured("the log takes too long".to_owned()))
     }
-}
-
-async fn end_processor(pair: &mut Pair) {
-    pair.platform.processors[0].program.end().await;
 }
 
 async fn count(collection: &Collection<Document>) -> Result<usize, Failure> {

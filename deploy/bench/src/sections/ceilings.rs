@@ -7,7 +7,7 @@ use acceptance::servers::Server;
 use time::OffsetDateTime;
 
 use crate::ceilings::http::{BareEdge, Behind};
-use crate::ceilings::kafka::{BareLog, Load as Appends};
+use crate::ceilings::kafka::{BareLog, Load as Appends, WARM_UP};
 use crate::ceilings::mongo::{self, BareStore};
 use crate::ceilings::{Rate, on_threads, redis};
 use crate::connection::Target;
@@ -104,11 +104,12 @@ async fn log(bench: &mut Bench, real: &Arc<Real>) -> Result<(), Failure> {
         let log = BareLog::open(&real.servers.servers().kafka_brokers, &topic)?;
         log.make_topic().await?;
         let record = &real.specimen.moves[0].record;
+        log.warm_up(record).await?;
         let watch = Watch::begin(&watched);
         let load = Appends { batch: 100, connections: CONNECTIONS, at_most };
         let produced = log.produce(record, &suffixes, load).await?;
         let (producing, watch) = (watch.end(), Watch::begin(&watched));
-        let consumed = log.consume(produced.count, at_most)?;
+        let consumed = log.consume(produced.count + WARM_UP, at_most)?;
         let consuming = watch.end();
         log.delete_topic().await?;
         Ok((produced, producing, consumed, consuming))
@@ -146,6 +147,7 @@ async fn edges(bench: &mut Bench, real: &Arc<Real>) -> Result<(), Failure> {
     let log = BareLog::open(&real.servers.servers().kafka_brokers, &topic)?;
     log.make_topic().await?;
     let behind = Behind { log: log.clone(), record: real.specimen.moves[0].record.clone() };
+    log.warm_up(&behind.record).await?;
     edge(bench, n::AXUM_PRODUCER, single, Some(behind.clone())).await?;
     edge(bench, "axum and producer, batches of 100", plan, Some(behind)).await?;
     log.delete_topic().await

@@ -11,6 +11,7 @@ use mongodb::{Client, Database};
 use super::{Journey, expect};
 use crate::failure::Failure;
 use crate::template::Template;
+use crate::walk::SOURCE;
 
 /// Collections of the first generation.
 pub const SHIPMENTS: &str = "shipments";
@@ -133,12 +134,12 @@ async fn rows(database: &Database, number: &str) -> Result<Vec<(Template, Templa
     found.into_iter().map(row).collect()
 }
 
-/// What the dedup window holds about a shipment.
+/// What the dedup window holds about the moves of a shipment, in their order: a key ends in its second.
 async fn window(address: &str, number: &str) -> Result<Vec<(Template, Template)>, Failure> {
     let mut connection = redis::Client::open(format!("redis://{address}"))?.get_multiplexed_async_connection().await?;
     // The servers are ours: there is little else.
     let mut keys: Vec<String> =
-        redis::cmd("KEYS").arg(format!("dedup:{number}:*")).query_async(&mut connection).await?;
+        redis::cmd("KEYS").arg(format!("dedup:{number}:{SOURCE}:*")).query_async(&mut connection).await?;
     keys.sort_unstable();
     let mut entries = Vec::new();
     for key in keys {

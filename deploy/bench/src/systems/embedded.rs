@@ -4,14 +4,14 @@ use acceptance::binary;
 use acceptance::platform::Served;
 use tempfile::TempDir;
 
-use super::LOG_LEVEL;
+use super::{LOG_LEVEL, end};
 use crate::ceilings::sqlite::BareFile;
 use crate::connection::Target;
 use crate::failure::Failure;
 use crate::numbers::{Suffix, number};
 use crate::process::Watched;
+use crate::specimen;
 use crate::specimen::embedded::{EmbeddedSpecimen, FILE};
-use crate::specimen::{self};
 
 /// What it is called in the report.
 pub const RASTRO: &str = "rastro";
@@ -40,7 +40,7 @@ impl Embedded {
         let mut served = Served::start(RASTRO, binary::rastro(), &environment, directory.path());
         // It makes its file; the file is ours while it does not run.
         served.ready().await;
-        served.program.end().await;
+        end(&mut served).await;
         BareFile::open(&data.join(FILE))?.store(specimen, suffixes)?;
         served.program.start_again();
         served.ready().await;

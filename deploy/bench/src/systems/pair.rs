@@ -8,7 +8,7 @@ use acceptance::servers::Server;
 use tempfile::TempDir;
 use time::OffsetDateTime;
 
-use super::{CONNECTIONS, LOG_LEVEL};
+use super::{CONNECTIONS, LOG_LEVEL, end};
 use crate::ceilings::kafka::BareLog;
 use crate::ceilings::mongo::BareStore;
 use crate::connection::Target;
@@ -127,7 +127,7 @@ impl Pair {
     /// Ends its programs; what they stored stays.
     pub async fn rest(&mut self) {
         for served in self.platform.edges.iter_mut().chain(&mut self.platform.processors) {
-            served.program.end().await;
+            end(served).await;
         }
     }
 

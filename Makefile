@@ -62,9 +62,9 @@ play-orders: ## the same under the field policy in three orders: all six tables 
 	@deploy/local/up.sh
 	@$(with_servers) && POLICY=field ORDERS='time listed shuffled' SEED='$(SEED)' AT_LEAST='$(AT_LEAST)' deploy/play/both.sh $(FILE)
 
-bench: ## measure the pair, rastro and the bare MongoDB (SECONDS_EACH=… SHIPMENTS=…)
-	@deploy/local/up.sh
-	@$(with_servers) && deploy/bench/run.sh
+bench: ## measure ceilings, the pair and rastro on servers of its own; bench/report.md (ARGS='--quick', ARGS='--only pair,ceilings')
+	@deploy/local/fetch.sh kafka mongodb redis
+	@cargo run --release --locked -p bench -- report $(ARGS)
 
 scaling: ## measure how processors share the work, join, leave and are killed (PROCESSORS="1 2 4 8" PARTITIONS="12 48" SHIPMENTS=20000 RATE=1000)
 	@deploy/local/up.sh

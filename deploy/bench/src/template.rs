@@ -59,6 +59,18 @@ impl Template {
         Ok(self)
     }
 
+    /// The same for a JSON text: the first `"epoch":1` in it says 0.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn before_all_records_in_json(mut self) -> Result<Self, Failure> {
+        const EPOCH: &[u8] = br#""epoch":1"#;
+        let wrong = || Failure::Specimen("a state has no epoch (a member \"epoch\":1)".to_owned());
+        let place = *places(&self.bytes, EPOCH).first().ok_or_else(wrong)?;
+        self.bytes[place + EPOCH.len() - 1] = b'0';
+        Ok(self)
+    }
+
     /// The bytes of another shipment.
     #[must_use]
     pub fn stamp(&self, suffix: Suffix) -> Vec<u8> {
@@ -113,6 +125,9 @@ mod tests {
         let template = template.with_offset().and_then(Template::before_all_records).expect("both are there");
         let read = Document::from_reader(&*template.stamp_at(*b"00000001", 77)).expect("is BSON");
         assert_eq!(read, doc! { "_id": "99M-00000001", "state": { "e": 0_i64, "o": 77_i64, "x": "00000001" } });
+        let state = Template::of(r#"{"position":{"epoch":1,"offset":7}}"#, "99M-ABCDEFGH").expect("a number");
+        let state = state.before_all_records_in_json().expect("has an epoch").text(*b"00000001");
+        assert_eq!(state, r#"{"position":{"epoch":0,"offset":7}}"#);
         assert!(Template::of("no offset", "99M-ABCDEFGH").expect("a number").with_offset().is_err());
     }
 }

@@ -80,6 +80,18 @@ impl Row {
     }
 }
 
+impl Row {
+    /// The same row; when it is a state's, older than any record.
+    fn before_all_records(mut self) -> Result<Self, Failure> {
+        for (column, cell) in self.columns.iter().zip(&mut self.cells) {
+            if let (Cell::Text(text), "state") = (&mut *cell, column.as_str()) {
+                *cell = Cell::Text(text.clone().before_all_records_in_json()?);
+            }
+        }
+        Ok(self)
+    }
+}
+
 impl EmbeddedSpecimen {
     /// Starts `rastro`, brings a shipment through its moves, and reads everything that was written about it.
     ///
@@ -122,7 +134,9 @@ impl<'a> File<'a> {
     }
 
     fn schema(&self) -> Result<Vec<String>, Failure> {
-        let mut statement = self.connection.prepare("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL")?;
+        let mut statement = self
+            .connection
+            .prepare("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%'")?;
         let statements = statement.query_map([], |row| row.get(0))?;
         Ok(statements.collect::<Result<_, _>>()?)
     }
@@ -163,7 +177,9 @@ impl<'a> File<'a> {
                 format!("SELECT * FROM {table} WHERE id = (SELECT id FROM shipments WHERE tracking_number = ?1)");
             rows.extend(self.rows(&select, table)?);
         }
-        expect("rows of a shipment", 3, rows)
+        let rows = expect("rows of a shipment", 3, rows)?;
+        // The state holds its position, too.
+        rows.into_iter().map(Row::before_all_records).collect()
     }
 
     /// Status and state.

@@ -7,11 +7,11 @@ use super::figures::{Figures, Unit, at};
 use super::names::{self as n, open_row};
 use super::targets::{Target, Wanted};
 
-const WIDTH: f64 = 960.0;
+const WIDTH: f64 = 1040.0;
 /// Height of a bar with the space below it.
 const BAR: f64 = 34.0;
 /// Where bars begin: to their left stand their names.
-const LEFT: f64 = 400.0;
+const LEFT: f64 = 440.0;
 /// The length of a bar of ratio 1.
 const ONE: f64 = 380.0;
 /// The largest ratio that is drawn to its end.

@@ -115,7 +115,7 @@ pub async fn run(plan: Plan) -> std::io::Result<Report> {
             machine.busy_percent
         ));
     }
-    let begun = begun.format(&Rfc3339).unwrap_or_default();
+    let begun = begun.replace_nanosecond(0).unwrap_or(begun).format(&Rfc3339).unwrap_or_default();
     let revision = machine::revision();
     let mut bench = Bench {
         plan,

@@ -23,7 +23,8 @@ usage: bench report [OPTIONS]          measure everything on systems of its own,
 
 report:
   --only SECTION,...   measure these only; the ratios need both sides, so name ceilings, too
-                       [ceilings,pair,open,processors,stored,hot,duplicates,reads,catch-up,embedded; and soak]
+                       [ceilings,pair,open,processors,stored,hot,duplicates,reads,catch-up,embedded,
+                       allocations; and soak]
   --quick              one short round, to see that it works; two minutes
   --rounds N           how often each figure is measured, 1 to 20  [3]
   --seconds N          how long each load lasts at most, 1 to 600  [8]

@@ -31,6 +31,11 @@ const HEADINGS: &[(&str, &str, &str)] = &[
     (n::READS, "Reads", "While 2,000 events a second flow."),
     (n::CATCH_UP, "Catch-up and rebuild", "Without any load over HTTP."),
     (n::EMBEDDED, "Embedded, as many as go", "`rastro`: one process, one SQLite file."),
+    (
+        n::ALLOCATIONS,
+        "Allocations",
+        "By process, of builds that count what they ask their allocator for (`count-allocations`); what C libraries ask for is not counted.",
+    ),
     (n::SOAK, "Soak", "10,000 events a second; growth is that of the last fifth over the second one."),
     (n::COST, "What it costs", "By process, in the measurements above."),
 ];

@@ -11,6 +11,7 @@ pub const OPEN: &str = "open";
 pub const READS: &str = "reads";
 pub const CATCH_UP: &str = "catch-up";
 pub const EMBEDDED: &str = "embedded";
+pub const ALLOCATIONS: &str = "allocations";
 pub const SOAK: &str = "soak";
 /// What processes took: not a section that is measured by itself.
 pub const COST: &str = "cost";
@@ -39,7 +40,7 @@ pub const VISIBLE_P99: &str = "visible p99";
 pub const VISIBLE_P99_9: &str = "visible p99.9";
 pub const GENERATOR: &str = "generator's share of the CPU";
 pub const CPU: &str = "CPU per 1,000 events";
-pub const ALLOCATIONS: &str = "allocations per 1,000 events";
+pub const PER_THOUSAND: &str = "per 1,000 events";
 pub const END: &str = "RSS at the end";
 pub const PEAK: &str = "RSS at most";
 pub const GROWTH: &str = "growth";

@@ -22,12 +22,13 @@ pub enum Section {
     Reads,
     CatchUp,
     Embedded,
+    Allocations,
     Soak,
 }
 
 impl Section {
     /// All of them, in the order in which a round measures them: each is near what it is held against.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Ceilings,
         Self::Pair,
         Self::Open,
@@ -38,6 +39,7 @@ impl Section {
         Self::Reads,
         Self::CatchUp,
         Self::Embedded,
+        Self::Allocations,
         Self::Soak,
     ];
 
@@ -55,6 +57,7 @@ impl Section {
             Self::Reads => n::READS,
             Self::CatchUp => n::CATCH_UP,
             Self::Embedded => n::EMBEDDED,
+            Self::Allocations => n::ALLOCATIONS,
             Self::Soak => n::SOAK,
         }
     }

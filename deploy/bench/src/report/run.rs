@@ -103,7 +103,11 @@ pub async fn run(plan: Plan) -> std::io::Result<Report> {
     progress.say("building the programs");
     let with_servers = plan.sections.iter().any(|section| section.needs_servers());
     let with_embedded = plan.sections.contains(&Section::Embedded);
+    let counting = plan.sections.contains(&Section::Allocations);
     let build = move || {
+        if counting {
+            drop(binary::counting_pair());
+        }
         let built = [with_servers.then(binary::ingest_service), with_embedded.then(binary::rastro)];
         built.into_iter().flatten().count()
     };

@@ -1,5 +1,6 @@
 //! The sections of the report, each measured once in a round.
 
+pub mod allocations;
 pub mod backlog;
 pub mod ceilings;
 pub mod embedded;
@@ -38,6 +39,7 @@ pub async fn measure(section: Section, bench: &mut Bench) -> Result<(), Failure>
         Section::Reads => reads::measure(bench).await,
         Section::CatchUp => backlog::measure(bench).await,
         Section::Embedded => embedded::measure(bench).await,
+        Section::Allocations => allocations::measure(bench).await,
         Section::Soak => soak::measure(bench).await,
     }
 }

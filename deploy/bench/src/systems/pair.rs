@@ -1,5 +1,6 @@
 //! The pair: `ingest-service` and one or more times `processor-service`.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use acceptance::binary;
@@ -45,8 +46,16 @@ impl Pair {
     /// # Errors
     /// They do not let us in.
     pub async fn start(real: &Real) -> Result<Self, Failure> {
+        Self::start_of(real, &[binary::ingest_service(), binary::processor_service()]).await
+    }
+
+    /// Starts these builds of them.
+    ///
+    /// # Errors
+    /// They do not let us in.
+    pub async fn start_of(real: &Real, programs: &[PathBuf; 2]) -> Result<Self, Failure> {
         let servers = real.servers.servers();
-        let platform = Platform::pair_with(servers, 1, 1, &[LOG_LEVEL]).await;
+        let platform = Platform::pair_of(servers, 1, 1, &[LOG_LEVEL], programs).await;
         let store = BareStore::open(&servers.mongo_uri, &platform.on_servers().database).await?;
         let target = specimen::log_in(&platform.edges[0].url).await?;
         Ok(Self { platform, store, target, more: Vec::new(), logs: tempfile::tempdir()? })

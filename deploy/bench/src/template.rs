@@ -74,21 +74,22 @@ impl Template {
     /// The bytes of another shipment.
     #[must_use]
     pub fn stamp(&self, suffix: Suffix) -> Vec<u8> {
-        let mut bytes = self.bytes.clone();
-        for &place in &self.places {
-            bytes[place..place + suffix.len()].copy_from_slice(&suffix);
-        }
+        let mut bytes = Vec::with_capacity(self.bytes.len());
+        self.stamp_at(suffix, None, &mut bytes);
         bytes
     }
 
-    /// The bytes of another shipment at another offset.
-    #[must_use]
-    pub fn stamp_at(&self, suffix: Suffix, offset: i64) -> Vec<u8> {
-        let mut bytes = self.stamp(suffix);
-        if let Some(place) = self.offset {
+    /// Adds the bytes of another shipment, at another offset if one is named, to `into`.
+    pub fn stamp_at(&self, suffix: Suffix, offset: Option<i64>, into: &mut Vec<u8>) {
+        let begin = into.len();
+        into.extend_from_slice(&self.bytes);
+        let bytes = &mut into[begin..];
+        for &place in &self.places {
+            bytes[place..place + suffix.len()].copy_from_slice(&suffix);
+        }
+        if let (Some(place), Some(offset)) = (self.offset, offset) {
             bytes[place..place + 8].copy_from_slice(&offset.to_le_bytes());
         }
-        bytes
     }
 
     /// The text of another shipment.
@@ -123,7 +124,9 @@ mod tests {
         let bytes = doc! { "_id": "99M-ABCDEFGH", "state": { "e": 1_i64, "o": 4_i64, "x": "ABCDEFGH" } }.to_vec();
         let template = Template::of(bytes.expect("is BSON"), "99M-ABCDEFGH").expect("a number");
         let template = template.with_offset().and_then(Template::before_all_records).expect("both are there");
-        let read = Document::from_reader(&*template.stamp_at(*b"00000001", 77)).expect("is BSON");
+        let mut bytes = Vec::new();
+        template.stamp_at(*b"00000001", Some(77), &mut bytes);
+        let read = Document::from_reader(&*bytes).expect("is BSON");
         assert_eq!(read, doc! { "_id": "99M-00000001", "state": { "e": 0_i64, "o": 77_i64, "x": "00000001" } });
         let state = Template::of(r#"{"position":{"epoch":1,"offset":7}}"#, "99M-ABCDEFGH").expect("a number");
         let state = state.before_all_records_in_json().expect("has an epoch").text(*b"00000001");

@@ -1,11 +1,13 @@
-//! The bare MongoDB writer: for each batch one look-up of the events' keys, one insert of their rows and one update of their shipments to
-//! the newest position, each acknowledged by a majority. Nothing is decided, and no state is looked up.
+//! The bare MongoDB writer: for each batch one insert of the events' rows, in order, and one update of their shipments to the newest position,
+//! each acknowledged by a majority. Nothing is decided, and no state is looked up. A key that is there already would stop the insert; so the
+//! keys need no look-up of their own, and what that would cost is measured beside it.
 
+use std::io::Write;
 use std::time::{Duration, Instant};
 
 use futures::future::try_join_all;
-use mongodb::bson::raw::cstr;
-use mongodb::bson::{Document, RawArrayBuf, RawBsonRef, RawDocumentBuf, doc, rawdoc};
+use mongodb::bson::raw::{CStr, cstr};
+use mongodb::bson::{Document, RawArrayBuf, RawDocumentBuf, doc, rawdoc};
 use mongodb::options::ClientOptions;
 use mongodb::{Client, Database};
 use tokio::task::JoinSet;
@@ -14,6 +16,7 @@ use super::Rate;
 use crate::failure::Failure;
 use crate::numbers::Suffix;
 use crate::specimen::pair::{Move, PairSpecimen, SHIPMENTS, STATUS_EVENTS};
+use crate::template::Template;
 
 /// Events in a batch: the most that a lane takes at a time, and what it does take when there is as much as can be.
 pub const BATCH: usize = 2_000;
@@ -77,15 +80,14 @@ impl BareStore {
         let share = suffixes.len().div_ceil(STORES).max(1);
         let stores = suffixes.chunks(share).map(|suffixes| async move {
             for chunk in suffixes.chunks(STORED_AT_ONCE) {
-                let documents = chunk.iter().map(|&suffix| specimen.shipment.stamp(suffix));
-                self.write(insert(SHIPMENTS, documents)?, chunk.len()).await?;
+                self.write(&INSERT_SHIPMENTS, &specimen.shipment, chunk, None).await?;
             }
             Ok::<_, Failure>(())
         });
         try_join_all(stores).await.map(drop)
     }
 
-    /// Writes the moves of `suffixes` in so many lanes, until all are written or the time is over.
+    /// Writes the moves of `suffixes`, until all are written or the time is over.
     ///
     /// # Errors
     /// MongoDB does not write something.
@@ -93,14 +95,14 @@ impl BareStore {
         &self,
         specimen: &PairSpecimen,
         suffixes: &[Suffix],
-        lanes: usize,
+        how: Writer,
         at_most: Duration,
     ) -> Result<Rate, Failure> {
         let begin = Instant::now();
         let mut running = JoinSet::new();
-        for suffixes in suffixes.chunks(suffixes.len().div_ceil(lanes).max(1)) {
+        for suffixes in suffixes.chunks(suffixes.len().div_ceil(how.lanes).max(1)) {
             let (store, moves, suffixes) = (self.clone(), specimen.moves.clone(), suffixes.to_vec());
-            running.spawn(async move { store.lane(&moves, &suffixes, begin + at_most).await });
+            running.spawn(async move { store.lane(&moves, &suffixes, how, begin + at_most).await });
         }
         let mut count = 0;
         while let Some(lane) = running.join_next().await {
@@ -109,20 +111,19 @@ impl BareStore {
         Ok(Rate { count, took: begin.elapsed() })
     }
 
-    async fn lane(&self, moves: &[Move], suffixes: &[Suffix], until: Instant) -> Result<usize, Failure> {
+    async fn lane(&self, moves: &[Move], suffixes: &[Suffix], how: Writer, until: Instant) -> Result<usize, Failure> {
         let mut count = 0;
         for one in moves {
             for batch in suffixes.chunks(BATCH) {
                 if Instant::now() >= until {
                     return Ok(count);
                 }
+                if how.looks_up {
+                    self.look_up(one, batch).await?;
+                }
                 let offset = i64::try_from(count).unwrap_or(i64::MAX);
-                self.look_up(one, batch).await?;
-                let rows = batch.iter().zip(offset..).map(|(&suffix, offset)| one.row.stamp_at(suffix, offset));
-                self.write(insert(STATUS_EVENTS, rows)?, batch.len()).await?;
-                let statements =
-                    batch.iter().zip(offset..).map(|(&suffix, offset)| one.statement.stamp_at(suffix, offset));
-                self.write(update(SHIPMENTS, statements)?, batch.len()).await?;
+                self.write(&INSERT_ROWS, &one.row, batch, Some(offset)).await?;
+                self.write(&UPDATE_SHIPMENTS, &one.statement, batch, Some(offset)).await?;
                 count += batch.len();
             }
         }
@@ -146,14 +147,85 @@ impl BareStore {
         }
     }
 
-    async fn write(&self, command: RawDocumentBuf, wanted: usize) -> Result<(), Failure> {
-        let reply = self.database.run_raw_command(command).await?;
+    /// Sends one command with a document for each of `batch`.
+    async fn write(
+        &self,
+        command: &Command,
+        template: &Template,
+        batch: &[Suffix],
+        offset: Option<i64>,
+    ) -> Result<(), Failure> {
+        let wanted = batch.len();
+        let reply = self.database.run_raw_command(command.of(template, batch, offset)?).await?;
         let written = reply.get_i32("n").ok().and_then(|n| usize::try_from(n).ok());
         if written == Some(wanted) && !reply.contains_key("writeErrors") && !reply.contains_key("writeConcernError") {
             return Ok(());
         }
         Err(Failure::NotMeasured(format!("MongoDB wrote {written:?} of {wanted} documents")))
     }
+}
+
+/// How the moves are written.
+#[derive(Clone, Copy, Debug)]
+pub struct Writer {
+    /// So many batches at a time.
+    pub lanes: usize,
+    /// Whether the keys of a batch are looked up before.
+    pub looks_up: bool,
+}
+
+/// A command that writes many documents.
+struct Command {
+    verb: &'static CStr,
+    collection: &'static str,
+    /// The member that holds the documents.
+    documents: &'static str,
+    ordered: bool,
+}
+
+const INSERT_ROWS: Command =
+    Command { verb: cstr!("insert"), collection: STATUS_EVENTS, documents: "documents", ordered: true };
+const UPDATE_SHIPMENTS: Command =
+    Command { verb: cstr!("update"), collection: SHIPMENTS, documents: "updates", ordered: false };
+const INSERT_SHIPMENTS: Command =
+    Command { verb: cstr!("insert"), collection: SHIPMENTS, documents: "documents", ordered: false };
+
+/// BSON's types of an array and of a document.
+const ARRAY: u8 = 4;
+const DOCUMENT: u8 = 3;
+
+impl Command {
+    /// The command with the documents of `batch`, one offset after the other: every byte is written once, where it is sent from.
+    fn of(&self, template: &Template, batch: &[Suffix], offset: Option<i64>) -> Result<RawDocumentBuf, Failure> {
+        let mut head = RawDocumentBuf::new();
+        head.append(self.verb, self.collection);
+        head.append(cstr!("ordered"), self.ordered);
+        head.append(cstr!("writeConcern"), rawdoc! { "w": "majority" });
+        let mut bytes = head.into_bytes();
+        bytes.reserve(batch.len() * (template.bytes().len() + 8));
+        bytes.pop(); // the end
+        bytes.push(ARRAY);
+        bytes.extend_from_slice(self.documents.as_bytes());
+        bytes.push(0);
+        let array = bytes.len();
+        bytes.extend_from_slice(&[0; 4]);
+        for (index, &suffix) in batch.iter().enumerate() {
+            // Writing to a Vec cannot fail.
+            write!(bytes, "{}{index}\0", char::from(DOCUMENT)).expect("a Vec takes what is written");
+            template.stamp_at(suffix, offset.map(|first| first + index as i64), &mut bytes);
+        }
+        bytes.push(0);
+        put_length(&mut bytes, array);
+        bytes.push(0);
+        put_length(&mut bytes, 0);
+        RawDocumentBuf::from_bytes(bytes).map_err(|error| Failure::Specimen(error.to_string()))
+    }
+}
+
+/// Writes the length of what begins at `place` and ends with `bytes` there.
+fn put_length(bytes: &mut [u8], place: usize) {
+    let length = i32::try_from(bytes.len() - place).unwrap_or(i32::MAX);
+    bytes[place..place + 4].copy_from_slice(&length.to_le_bytes());
 }
 
 /// Databases that may be dropped by their name: those that the scripts beside this program make.
@@ -170,26 +242,23 @@ pub async fn drop_measured(uri: &str, name: &str) -> Result<(), Failure> {
     BareStore::open(uri, name).await?.drop().await
 }
 
-fn insert(collection: &str, documents: impl Iterator<Item = Vec<u8>>) -> Result<RawDocumentBuf, Failure> {
-    command(rawdoc! { "insert": collection }, "documents", documents)
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn update(collection: &str, statements: impl Iterator<Item = Vec<u8>>) -> Result<RawDocumentBuf, Failure> {
-    command(rawdoc! { "update": collection }, "updates", statements)
-}
-
-fn command(
-    mut command: RawDocumentBuf,
-    member: &'static str,
-    documents: impl Iterator<Item = Vec<u8>>,
-) -> Result<RawDocumentBuf, Failure> {
-    let mut array = RawArrayBuf::new();
-    for bytes in documents {
-        array.push(RawDocumentBuf::from_bytes(bytes).map_err(|error| Failure::Specimen(error.to_string()))?);
+    #[test]
+    fn a_command_is_the_document_that_the_driver_would_write() {
+        let row = doc! { "_id": "99M-ABCDEFGH:1", "e": 1_i64, "o": 9_i64, "text": "ABCDEFGH" };
+        let template = Template::of(row.to_vec().expect("is BSON"), "99M-ABCDEFGH").and_then(Template::with_offset);
+        let batch: Vec<Suffix> = (0..12).map(crate::numbers::suffix).collect();
+        let command = INSERT_ROWS.of(&template.expect("has an offset"), &batch, Some(70)).expect("is BSON");
+        let rows = batch.iter().zip(70_i64..).map(|(suffix, offset)| {
+            let suffix = String::from_utf8_lossy(suffix);
+            doc! { "_id": format!("99M-{suffix}:1"), "e": 1_i64, "o": offset, "text": &*suffix }
+        });
+        let rows: Vec<Document> = rows.collect();
+        let wanted =
+            doc! { "insert": "status_events", "ordered": true, "writeConcern": { "w": "majority" }, "documents": rows };
+        assert_eq!(command.into_bytes(), wanted.to_vec().expect("is BSON"));
     }
-    command.append(cstr!("ordered"), false);
-    command.append(cstr!("writeConcern"), rawdoc! { "w": "majority" });
-    let name = mongodb::bson::raw::CString::try_from(member).map_err(|error| Failure::Specimen(error.to_string()))?;
-    command.append(name, RawBsonRef::Array(&array));
-    Ok(command)
 }

@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 
 use crate::ceilings::http::{BareEdge, Behind};
 use crate::ceilings::kafka::{BareLog, Load as Appends, WARM_UP};
-use crate::ceilings::mongo::{self, BareStore};
+use crate::ceilings::mongo::{self, BareStore, Writer};
 use crate::ceilings::{Rate, on_threads, redis};
 use crate::connection::Target;
 use crate::failure::Failure;
@@ -22,8 +22,13 @@ use crate::systems::CONNECTIONS;
 use crate::systems::pair::watched_server;
 use crate::walk::Walk;
 
-/// Lanes of the bare MongoDB writer.
-const LANES: [usize; 3] = [1, 2, 4];
+/// The bare MongoDB writers: by lanes, and once more with a look-up of the keys, to see what that costs.
+const WRITERS: [(&str, Writer); 4] = [
+    ("MongoDB writer, 1 lane", Writer { lanes: 1, looks_up: false }),
+    ("MongoDB writer, 2 lanes", Writer { lanes: 2, looks_up: false }),
+    ("MongoDB writer, 4 lanes", Writer { lanes: 4, looks_up: false }),
+    ("MongoDB writer, 2 lanes, keys looked up", Writer { lanes: 2, looks_up: true }),
+];
 /// Events a second for which there are numbers: more than two processors can do.
 const WRITER_MOST: usize = 60_000;
 const LOG_MOST: usize = 400_000;
@@ -69,11 +74,11 @@ fn enough(most: usize, at_most: Duration) -> usize {
 
 async fn writers(bench: &mut Bench, real: &Arc<Real>) -> Result<(), Failure> {
     let mut best: f64 = 0.0;
-    for lanes in LANES {
+    for (index, (row, writer)) in WRITERS.into_iter().enumerate() {
         let at_most = bench.plan.each;
         let shipments = enough(WRITER_MOST, at_most) / real.specimen.moves.len();
-        let suffixes = bench.numbers.take(shipments.max(lanes * mongo::BATCH));
-        let name = format!("bench_writer_{}_{lanes}", bench.round);
+        let suffixes = bench.numbers.take(shipments.max(writer.lanes * mongo::BATCH));
+        let name = format!("bench_writer_{}_{index}", bench.round);
         let watched = watched(real, Server::Mongodb);
         let real = real.clone();
         let (rate, took) = on_threads(async move || {
@@ -81,13 +86,13 @@ async fn writers(bench: &mut Bench, real: &Arc<Real>) -> Result<(), Failure> {
             store.make(&real.specimen).await?;
             store.store(&real.specimen, &suffixes).await?;
             let watch = Watch::begin(&watched);
-            let rate = store.write_moves(&real.specimen, &suffixes, lanes, at_most).await?;
+            let rate = store.write_moves(&real.specimen, &suffixes, writer, at_most).await?;
             let took = watch.end();
             store.drop().await?;
             Ok((rate, took))
         })
         .await?;
-        note(bench, &format!("MongoDB writer, {lanes} {}", if lanes == 1 { "lane" } else { "lanes" }), rate, &took);
+        note(bench, row, rate, &took);
         best = best.max(rate.per_second());
     }
     bench.figures.add(at(n::CEILINGS, n::BEST_WRITER, n::RATE), Unit::PerSecond, best);

@@ -60,19 +60,22 @@ pub fn processor_service() -> PathBuf {
 }
 
 /// The programs of the pair, `ingest-service` and `processor-service`, that count what they ask their allocator for. Call it before the others:
-/// cargo puts all of them in one place, and these are copied from there.
+/// cargo puts all of them in one place, and these are copied from there, once.
 #[must_use]
 pub fn counting_pair() -> [PathBuf; 2] {
-    ["ingest-service", "processor-service"].map(|name| {
-        let built = COUNTING.made(name);
-        let folder = built.with_file_name(COUNTING_FOLDER);
-        let kept = folder.join(name);
-        std::fs::create_dir_all(&folder).expect("the target directory can be written");
-        // Another name first: the one that is there may be running.
-        let part = folder.join(format!("{name}.{}", std::process::id()));
-        std::fs::copy(&built, &part).and_then(|_| std::fs::rename(&part, &kept)).expect("a program can be copied");
-        kept
-    })
+    static KEPT: OnceLock<[PathBuf; 2]> = OnceLock::new();
+    KEPT.get_or_init(|| ["ingest-service", "processor-service"].map(|name| keep(&COUNTING.made(name), name))).clone()
+}
+
+/// Copies a program to where no other build puts one.
+fn keep(built: &Path, name: &str) -> PathBuf {
+    let folder = built.with_file_name(COUNTING_FOLDER);
+    let kept = folder.join(name);
+    std::fs::create_dir_all(&folder).expect("the target directory can be written");
+    // Under another name first: the one that is there may be running.
+    let part = folder.join(format!("{name}.{}", std::process::id()));
+    std::fs::copy(built, &part).and_then(|_| std::fs::rename(&part, &kept)).expect("a program can be copied");
+    kept
 }
 
 impl Build {

@@ -27,10 +27,10 @@ const BATCH: usize = 100;
 const HOT: usize = 10;
 /// How long the last scans may take until they are shown.
 const DEADLINE: Duration = Duration::from_secs(120);
-/// Between two looks at a shipment.
-const LOOK_AGAIN: Duration = Duration::from_millis(5);
+/// Between two looks at a shipment: as often as elsewhere ([`crate::visible`]).
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// Shipments that are waited for: of many, so many of those that were reported about last.
-const WAITED_FOR: usize = 64;
+const WAITED_FOR: usize = 16;
 
 /// Measures both.
 ///

@@ -7,7 +7,7 @@ SHELL := /bin/bash
 # Sets KAFKA_BROKERS, MONGO_URI and REDIS_ADDR to the local servers, unless the caller has set them.
 with_servers := eval "$$(deploy/local/env.sh)"
 # Everything but `kafka-tls`, which builds OpenSSL from source: minutes, for nothing that a test here could reach.
-features := --features ingest-service/servers,processor-service/servers,bench/mongo-ceiling
+features := --features ingest-service/servers,processor-service/servers
 scripts := .ci/run $(wildcard deploy/*/*.sh)
 
 help: ## list the targets
@@ -62,9 +62,9 @@ play-orders: ## the same under the field policy in three orders: all six tables 
 	@deploy/local/up.sh
 	@$(with_servers) && POLICY=field ORDERS='time listed shuffled' SEED='$(SEED)' AT_LEAST='$(AT_LEAST)' deploy/play/both.sh $(FILE)
 
-bench: ## measure the pair, rastro and the bare MongoDB (SECONDS_EACH=… SHIPMENTS=…)
-	@deploy/local/up.sh
-	@$(with_servers) && deploy/bench/run.sh
+bench: ## measure ceilings, the pair and rastro on servers of its own; bench/report.md (ARGS='--quick', ARGS='--only pair,ceilings')
+	@deploy/local/fetch.sh kafka mongodb redis
+	@cargo run --release --locked -p bench -- report $(ARGS)
 
 scaling: ## measure how processors share the work, join, leave and are killed (PROCESSORS="1 2 4 8" PARTITIONS="12 48" SHIPMENTS=20000 RATE=1000)
 	@deploy/local/up.sh

@@ -34,7 +34,7 @@ build_systems() {
   done
   cargo build --quiet --release --locked --manifest-path "$repository/Cargo.toml" -p rastro
   cargo build --quiet --release --locked --manifest-path "$repository/Cargo.toml" -p play
-  cargo build --quiet --release --locked --manifest-path "$repository/Cargo.toml" -p bench --features mongo-ceiling
+  cargo build --quiet --release --locked --manifest-path "$repository/Cargo.toml" -p bench
 }
 
 listening() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }

@@ -34,8 +34,14 @@ use shared::{clock, healthcheck, shutdown, telemetry};
 use tokio_util::sync::CancellationToken;
 
 /// Most allocations live for a batch or a request; the C library's allocator took a quarter of the time (docs/performance.md).
+#[cfg(not(feature = "count-allocations"))]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+/// The same one, counted.
+#[cfg(feature = "count-allocations")]
+#[global_allocator]
+static ALLOCATOR: shared::allocations::Counting<mimalloc::MiMalloc> =
+    shared::allocations::Counting::new(mimalloc::MiMalloc);
 
 const SERVICE: &str = "ingest-service";
 /// So long the servers may take before we serve without them: when all is well, whoever finds us finds us complete, and when one is

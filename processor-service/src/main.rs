@@ -30,8 +30,14 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 /// Most allocations live for a batch or a request; the C library's allocator took a quarter of the time (docs/performance.md).
+#[cfg(not(feature = "count-allocations"))]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+/// The same one, counted.
+#[cfg(feature = "count-allocations")]
+#[global_allocator]
+static ALLOCATOR: shared::allocations::Counting<mimalloc::MiMalloc> =
+    shared::allocations::Counting::new(mimalloc::MiMalloc);
 
 const SERVICE: &str = "processor-service";
 /// Port when `PORT` is not set (contract section 7).

@@ -39,6 +39,8 @@ pub mod telemetry;
 pub mod unmapped_codes;
 pub mod user_store;
 
+#[cfg(feature = "count-allocations")]
+pub mod allocations;
 #[cfg(feature = "mongo")]
 pub mod mongo;
 #[cfg(feature = "redis")]

@@ -127,7 +127,14 @@ impl MetricRegistry {
     /// # Errors
     /// A metric cannot be written.
     pub fn text(&self) -> Result<String, prometheus::Error> {
-        TextEncoder::new().encode_to_string(&self.registry.gather())
+        let text = TextEncoder::new().encode_to_string(&self.registry.gather())?;
+        #[cfg(feature = "count-allocations")]
+        let text = {
+            let mut text = text;
+            crate::allocations::write(&mut text);
+            text
+        };
+        Ok(text)
     }
 
     fn metric(

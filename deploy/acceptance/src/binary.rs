@@ -23,6 +23,21 @@ static PAIR: Build = Build {
     done: OnceLock::new(),
 };
 
+/// The same programs, which also count what they ask their allocator for.
+static COUNTING: Build = Build {
+    arguments: &[
+        "-p",
+        "ingest-service",
+        "-p",
+        "processor-service",
+        "--features",
+        "ingest-service/servers,processor-service/servers,ingest-service/count-allocations,processor-service/count-allocations",
+    ],
+    done: OnceLock::new(),
+};
+/// Where they are kept: in the profile's folder are those that do not count.
+const COUNTING_FOLDER: &str = "counting";
+
 /// Variables that cargo gives to a test; a build must not take them for its own.
 const OF_THE_TEST: [&str; 4] = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"];
 
@@ -42,6 +57,25 @@ pub fn ingest_service() -> PathBuf {
 #[must_use]
 pub fn processor_service() -> PathBuf {
     PAIR.made("processor-service")
+}
+
+/// The programs of the pair, `ingest-service` and `processor-service`, that count what they ask their allocator for. Call it before the others:
+/// cargo puts all of them in one place, and these are copied from there, once.
+#[must_use]
+pub fn counting_pair() -> [PathBuf; 2] {
+    static KEPT: OnceLock<[PathBuf; 2]> = OnceLock::new();
+    KEPT.get_or_init(|| ["ingest-service", "processor-service"].map(|name| keep(&COUNTING.made(name), name))).clone()
+}
+
+/// Copies a program to where no other build puts one.
+fn keep(built: &Path, name: &str) -> PathBuf {
+    let folder = built.with_file_name(COUNTING_FOLDER);
+    let kept = folder.join(name);
+    std::fs::create_dir_all(&folder).expect("the target directory can be written");
+    // Under another name first: the one that is there may be running.
+    let part = folder.join(format!("{name}.{}", std::process::id()));
+    std::fs::copy(built, &part).and_then(|_| std::fs::rename(&part, &kept)).expect("a program can be copied");
+    kept
 }
 
 impl Build {

@@ -120,6 +120,18 @@ impl Platform {
 
     /// The same with these settings besides.
     pub async fn pair_with(servers: &Servers, ingest: usize, processors: usize, settings: &[(&str, &str)]) -> Self {
+        let programs = [binary::ingest_service(), binary::processor_service()];
+        Self::pair_of(servers, ingest, processors, settings, &programs).await
+    }
+
+    /// The same of these builds of `ingest-service` and `processor-service`.
+    pub async fn pair_of(
+        servers: &Servers,
+        ingest: usize,
+        processors: usize,
+        settings: &[(&str, &str)],
+        [ingest_service, processor_service]: &[std::path::PathBuf; 2],
+    ) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory can be made");
         let database = unique_name("acceptance");
         let topic = format!("{database}.events");
@@ -136,12 +148,11 @@ impl Platform {
         let own = environment.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
         let (servers, topic, database) = (servers.clone(), topic.clone(), database.clone());
         let pair = Pair { servers, topic, database, environment: own };
-        let start = |service: &str, number: usize, binary| {
-            Served::start(&format!("{service}-{number}"), binary, &environment, directory.path())
+        let start = |service: &str, number: usize, binary: &Path| {
+            Served::start(&format!("{service}-{number}"), binary.to_owned(), &environment, directory.path())
         };
-        let edges = (0..ingest).map(|number| start("ingest-service", number, binary::ingest_service())).collect();
-        let processors =
-            (0..processors).map(|number| start("processor-service", number, binary::processor_service())).collect();
+        let edges = (0..ingest).map(|number| start("ingest-service", number, ingest_service)).collect();
+        let processors = (0..processors).map(|number| start("processor-service", number, processor_service)).collect();
         Self::of(edges, processors, Some(pair), directory).await
     }
 

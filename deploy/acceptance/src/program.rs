@@ -59,6 +59,15 @@ impl Program {
         &self.name
     }
 
+    /// Its process id.
+    ///
+    /// # Panics
+    /// It does not run.
+    #[must_use]
+    pub fn process(&self) -> u32 {
+        self.running.as_ref().expect("only what runs has a process").child.id()
+    }
+
     /// How it ended, when it did by itself.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.running.as_mut()?.child.try_wait().expect("our own child can be waited for")

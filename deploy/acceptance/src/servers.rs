@@ -45,7 +45,9 @@ pub enum Server {
 }
 
 impl Server {
-    fn name(self) -> &'static str {
+    /// What it is called.
+    #[must_use]
+    pub fn name(self) -> &'static str {
         match self {
             Self::Kafka => "kafka",
             Self::Mongodb => "mongodb",
@@ -177,7 +179,12 @@ impl PrivateServers {
         signal("CONT", self.process(server));
     }
 
-    fn process(&self, server: Server) -> u32 {
+    /// The process of one of them.
+    ///
+    /// # Panics
+    /// It was stopped.
+    #[must_use]
+    pub fn process(&self, server: Server) -> u32 {
         let file = self.directory.path().join(server.name()).join("pid");
         let text = std::fs::read_to_string(&file).expect("a server that runs has a pid file");
         text.trim().parse().expect("a pid file holds a number")

@@ -9,6 +9,10 @@ use crate::connection::{Connection, ConnectionError, Target};
 
 /// The client on whose behalf shipments are registered: the one of the users that are seeded for development.
 const CLIENT_ID: &str = "client_001";
+/// The seeded admin.
+pub const ADMIN: &str = "admin_user";
+/// The password of the users that are seeded for development (contract section 6).
+pub const DEVELOPMENT_PASSWORD: &str = "password123";
 
 /// Why the API did not do what it was asked.
 #[derive(Debug, thiserror::Error)]

@@ -3,10 +3,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::api::{ADMIN, DEVELOPMENT_PASSWORD};
 use crate::connection::Target;
 use crate::load::Plan;
 use crate::long::LongRun;
 use crate::process::Watched;
+use crate::report::plan::{self, Section};
 use crate::run::Run;
 use crate::walk::Walk;
 
@@ -14,13 +16,24 @@ use crate::walk::Walk;
 pub const HELP: &str = "\
 Measures Rastro.
 
-usage: bench events [OPTIONS]          load a running platform through its API
+usage: bench report [OPTIONS]          measure everything on systems of its own, and write a report
+       bench events [OPTIONS]          load a running platform through its API
        bench long [OPTIONS]            one shipment that is scanned again and again
-       bench ceiling-mongo [OPTIONS]   the store alone, without a platform (MONGO_URI; cargo feature mongo-ceiling)
-       bench compare FILE...           one table of the JSON lines that the two print
-       bench drop-database NAME        remove a database that the scripts beside this program made (mongo-ceiling)
+       bench drop-database NAME        remove a database that the scripts beside this program made (MONGO_URI)
 
-People get a table on standard error, programs one line of JSON on standard output.
+report:
+  --only SECTION,...   measure these only; the ratios need both sides, so name ceilings, too
+                       [ceilings,pair,open,processors,stored,hot,duplicates,reads,catch-up,embedded,
+                       allocations; and soak]
+  --quick              one short round, to see that it works; two minutes
+  --rounds N           how often each figure is measured, 1 to 20  [3]
+  --seconds N          how long each load lasts at most, 1 to 600  [8]
+  --backlog N          records of the backlog, 1000 to 100000000   [1000000]
+  --stored N           shipments of the large store, 1000 to 100000000 [1000000]
+  --soak N             seconds that the soak lasts, 10 to 86400    [600]
+  --out DIRECTORY      where report.md, .json and .svg go          [bench]
+
+Of events, people get a table on standard error, and programs one line of JSON on standard output.
 
 events:
   --url URL            where the platform listens; plain HTTP      [http://127.0.0.1:8080]
@@ -42,15 +55,8 @@ long:
   --url, --user, --password, --pid  as above
   --scans N            of the one shipment, out of order, 1 to 10000000 [100000]
 
-ceiling-mongo:
-  --events N           [200000]      --batch N   events in a write [1000]
-  --writers N          at a time [2] --shipments N                 [50000]
-
-Exit status: 0; 1 when the measurement failed, or accepted events could not be read afterwards; 2 for a wrong argument.
+Exit status: 0; 1 when a measurement failed, or accepted events could not be read afterwards; 2 for a wrong argument.
 ";
-
-/// The password of the users that are seeded for development (contract section 6).
-const DEVELOPMENT_PASSWORD: &str = "password123";
 
 /// What to do.
 #[derive(Debug)]
@@ -59,19 +65,8 @@ pub enum Task {
     Events(Run),
     /// `bench long`.
     Long(LongRun),
-    /// `bench ceiling-mongo`.
-    CeilingMongo {
-        /// Events in all.
-        events: u32,
-        /// Events in a write.
-        batch: u32,
-        /// Writers at a time.
-        writers: u32,
-        /// Shipments.
-        shipments: u32,
-    },
-    /// `bench compare`.
-    Compare(Vec<PathBuf>),
+    /// `bench report`.
+    Report(Box<plan::Plan>),
     /// `bench drop-database`.
     DropDatabase(String),
     /// `bench --help`.
@@ -98,11 +93,7 @@ pub fn read(
     match task.as_deref() {
         Some("events") => events(arguments, environment_password),
         Some("long") => long(arguments, environment_password),
-        Some("ceiling-mongo") => ceiling_mongo(arguments),
-        Some("compare") => match arguments.map(PathBuf::from).collect::<Vec<_>>() {
-            files if files.is_empty() => Err(ArgumentError("compare: which files?".to_owned())),
-            files => Ok(Task::Compare(files)),
-        },
+        Some("report") => report(arguments),
         Some("drop-database") => match (arguments.next(), arguments.next()) {
             (Some(name), None) => Ok(Task::DropDatabase(name)),
             _ => Err(ArgumentError("drop-database: expects one name".to_owned())),
@@ -135,8 +126,8 @@ fn no_option(option: &str) -> ArgumentError {
 
 fn events(arguments: Arguments<'_>, environment_password: Option<String>) -> Result<Task, ArgumentError> {
     let mut url = "http://127.0.0.1:8080".to_owned();
-    let mut plan = Plan { rate: 0, duration: Duration::from_secs(30), batch: 100, connections: 16 };
-    let (mut label, mut user) = ("events".to_owned(), "admin_user".to_owned());
+    let mut plan = Plan::flat_out(Duration::from_secs(30), 100, 16);
+    let (mut label, mut user) = ("events".to_owned(), ADMIN.to_owned());
     let mut password = environment_password.unwrap_or_else(|| DEVELOPMENT_PASSWORD.to_owned());
     let mut policy = "strict".to_owned();
     let (mut shipments, mut walk, mut probe_rate, mut processes) = (20_000, Walk::Moves, 10, Vec::new());
@@ -160,13 +151,13 @@ fn events(arguments: Arguments<'_>, environment_password: Option<String>) -> Res
             other => return Err(no_option(other)),
         }
     }
-    processes.push(itself());
+    processes.push(Watched::generator());
     let target = target(&url)?;
     Ok(Task::Events(Run { label, target, user, password, plan, shipments, policy, walk, probe_rate, processes }))
 }
 
 fn long(arguments: Arguments<'_>, environment_password: Option<String>) -> Result<Task, ArgumentError> {
-    let (mut url, mut user) = ("http://127.0.0.1:8080".to_owned(), "admin_user".to_owned());
+    let (mut url, mut user) = ("http://127.0.0.1:8080".to_owned(), ADMIN.to_owned());
     let mut password = environment_password.unwrap_or_else(|| DEVELOPMENT_PASSWORD.to_owned());
     let (mut scans, mut processes) = (100_000, Vec::new());
     while let Some(option) = arguments.next() {
@@ -181,12 +172,8 @@ fn long(arguments: Arguments<'_>, environment_password: Option<String>) -> Resul
             other => return Err(no_option(other)),
         }
     }
-    processes.push(itself());
+    processes.push(Watched::generator());
     Ok(Task::Long(LongRun { target: target(&url)?, user, password, scans, processes }))
-}
-
-fn itself() -> Watched {
-    Watched { name: "bench".to_owned(), pid: std::process::id() }
 }
 
 fn target(url: &str) -> Result<Target, ArgumentError> {
@@ -214,20 +201,45 @@ fn watched(text: &str) -> Result<Watched, ArgumentError> {
     Ok(Watched { name: name.to_owned(), pid })
 }
 
-fn ceiling_mongo(arguments: Arguments<'_>) -> Result<Task, ArgumentError> {
-    let (mut events, mut batch, mut writers, mut shipments) = (200_000, 1_000, 2, 50_000);
+fn report(arguments: Arguments<'_>) -> Result<Task, ArgumentError> {
+    let mut plan = plan::Plan::whole(PathBuf::from("bench"));
+    let (mut quick, mut only) = (false, None);
+    let (mut rounds, mut seconds, mut backlog, mut stored, mut soak) = (None, None, None, None, None);
     while let Some(option) = arguments.next() {
         let option = option.as_str();
         match option {
-            "--events" => events = number(option, arguments, 1..=100_000_000)?,
-            "--batch" => batch = number(option, arguments, 1..=10_000)?,
-            "--writers" => writers = number(option, arguments, 1..=64)?,
-            "--shipments" => shipments = number(option, arguments, 64..=10_000_000)?,
+            "--only" => only = Some(sections(&value(option, arguments)?)?),
+            "--quick" => quick = true,
+            "--rounds" => rounds = Some(number(option, arguments, 1..=20)?),
+            "--seconds" => seconds = Some(number(option, arguments, 1..=600)?),
+            "--backlog" => backlog = Some(number(option, arguments, 1_000..=100_000_000)?),
+            "--stored" => stored = Some(number(option, arguments, 1_000..=100_000_000)?),
+            "--soak" => soak = Some(number(option, arguments, 10..=86_400)?),
+            "--out" => plan.directory = PathBuf::from(value(option, arguments)?),
             "-h" | "--help" => return Ok(Task::Help),
             other => return Err(no_option(other)),
         }
     }
-    Ok(Task::CeilingMongo { events, batch, writers, shipments })
+    if quick {
+        plan = plan.quick();
+    }
+    plan.sections = only.unwrap_or(plan.sections);
+    plan.rounds = rounds.unwrap_or(plan.rounds);
+    plan.each = seconds.map_or(plan.each, Duration::from_secs);
+    plan.backlog = backlog.unwrap_or(plan.backlog);
+    plan.stored.0 = stored.unwrap_or(plan.stored.0);
+    plan.stored.1 = plan.stored.1.min(plan.stored.0 / 10);
+    plan.soak = soak.map_or(plan.soak, Duration::from_secs);
+    Ok(Task::Report(Box::new(plan)))
+}
+
+/// In the order of a round, whatever order they are named in.
+fn sections(text: &str) -> Result<Vec<Section>, ArgumentError> {
+    let named = text
+        .split(',')
+        .map(|name| Section::named(name).ok_or_else(|| ArgumentError(format!("--only: there is no section {name:?}"))));
+    let named = named.collect::<Result<Vec<_>, _>>()?;
+    Ok(Section::ALL.into_iter().filter(|section| named.contains(section)).collect())
 }
 
 #[cfg(test)]
@@ -253,6 +265,17 @@ mod tests {
     }
 
     #[test]
+    fn a_report_measures_what_is_named_in_the_order_of_a_round() {
+        let Ok(Task::Report(plan)) = task("report --quick --only embedded,ceilings --seconds 3 --out x") else {
+            panic!("a report");
+        };
+        assert_eq!(plan.sections, [Section::Ceilings, Section::Embedded]);
+        assert_eq!((plan.rounds, plan.each, plan.quick), (1, Duration::from_secs(3), true));
+        let Ok(Task::Report(whole)) = task("report") else { panic!("a report") };
+        assert_eq!(*whole, plan::Plan::whole(PathBuf::from("bench")));
+    }
+
+    #[test]
     fn a_wrong_command_line_names_what_is_wrong() {
         assert!(problem("").starts_with("what to do?"));
         assert!(problem("measure").starts_with("measure: no such task"));
@@ -262,8 +285,9 @@ mod tests {
         assert!(problem("events --walk run").starts_with("--walk: expected moves or parcel"));
         assert!(problem("events --policy loose").starts_with("--policy: expected strict or field"));
         assert!(problem("long --scans 0").starts_with("--scans: expected a number"));
-        assert!(problem("ceiling-mongo --rate 1").starts_with("--rate: no such option"));
-        assert!(problem("compare").starts_with("compare: which files?"));
+        assert!(problem("long --rate 1").starts_with("--rate: no such option"));
+        assert!(problem("report --only pair,everything").starts_with("--only: there is no section \"everything\""));
+        assert!(problem("report --rounds 0").starts_with("--rounds: expected a number from 1 to 20"));
         assert!(problem("drop-database").starts_with("drop-database: expects one name"));
     }
 }

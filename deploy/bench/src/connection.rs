@@ -14,6 +14,8 @@ use tokio::net::TcpStream;
 /// How long one request may take: the longest wait that is asked for, and what a platform under load needs.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(45);
 
+const JSON: &str = "application/json";
+
 /// The request did not get through, or its answer did not come back.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectionError {
@@ -93,7 +95,7 @@ impl Connection {
     /// # Errors
     /// See [`ConnectionError`].
     pub async fn get(&mut self, path: &str) -> Result<(StatusCode, Bytes), ConnectionError> {
-        self.send(Method::GET, path, Bytes::new(), None).await
+        self.send(Method::GET, path, Bytes::new(), JSON, None).await
     }
 
     /// POSTs a JSON `body`; with `wait` the answer may wait for so many seconds for the outcome (`Prefer: wait`).
@@ -106,7 +108,21 @@ impl Connection {
         body: Bytes,
         wait: Option<u32>,
     ) -> Result<(StatusCode, Bytes), ConnectionError> {
-        self.send(Method::POST, path, body, wait).await
+        self.send(Method::POST, path, body, JSON, wait).await
+    }
+
+    /// POSTs a `body` of another kind.
+    ///
+    /// # Errors
+    /// See [`ConnectionError`].
+    pub async fn post_as(
+        &mut self,
+        path: &str,
+        body: Bytes,
+        content: &'static str,
+        wait: Option<u32>,
+    ) -> Result<(StatusCode, Bytes), ConnectionError> {
+        self.send(Method::POST, path, body, content, wait).await
     }
 
     async fn send(
@@ -114,6 +130,7 @@ impl Connection {
         method: Method,
         path: &str,
         body: Bytes,
+        content: &'static str,
         wait: Option<u32>,
     ) -> Result<(StatusCode, Bytes), ConnectionError> {
         let mut request = Request::builder().method(method).uri(path).header(HOST, self.target.authority.as_str());
@@ -121,7 +138,7 @@ impl Connection {
             request = request.header(AUTHORIZATION, authorization);
         }
         if !body.is_empty() {
-            request = request.header(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            request = request.header(CONTENT_TYPE, HeaderValue::from_static(content));
         }
         if let Some(seconds) = wait {
             request = request.header(HeaderName::from_static("prefer"), format!("wait={seconds}"));

@@ -17,6 +17,8 @@ pub struct Percentiles {
     pub p50: f64,
     /// 99 of 100 took no longer.
     pub p99: f64,
+    /// 999 of 1,000 took no longer. Of fewer than 1,000 it is the longest.
+    pub p99_9: f64,
     /// The longest.
     pub max: f64,
 }
@@ -45,6 +47,7 @@ impl Latencies {
             count,
             p50: at_rank(count.div_ceil(2)),
             p99: at_rank((count * 99).div_ceil(100)),
+            p99_9: at_rank((count * 999).div_ceil(1_000)),
             max: at_rank(count),
         }
     }
@@ -58,10 +61,10 @@ mod tests {
     fn percentiles_are_the_nearest_ranks() {
         let mut latencies = Latencies::default();
         assert_eq!(latencies.clone().percentiles(), Percentiles::default());
-        for millis in (1..=200).rev() {
+        for millis in (1..=2_000).rev() {
             latencies.add(Duration::from_millis(millis));
         }
-        let expected = Percentiles { count: 200, p50: 100.0, p99: 198.0, max: 200.0 };
+        let expected = Percentiles { count: 2_000, p50: 1_000.0, p99: 1_980.0, p99_9: 1_998.0, max: 2_000.0 };
         assert_eq!(latencies.percentiles(), expected);
     }
 }

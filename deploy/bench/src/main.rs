@@ -1,11 +1,11 @@
-//! `bench`: loads a platform, measures a store, compares results. `bench --help` says how it is used.
+//! `bench`: loads a platform, and measures what it is held against. `bench --help` says how it is used.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
 
 use bench::arguments::{self, HELP, Task};
-use bench::compare;
-use bench::result::Measured;
+use bench::ceilings::mongo::drop_measured;
+use bench::report::{markdown, run};
 
 /// Exit status for a wrong command line.
 const WRONG_ARGUMENT: u8 = 2;
@@ -26,9 +26,10 @@ async fn main() -> io::Result<ExitCode> {
         Task::Events(run) => match run.measure().await {
             Ok(result) => {
                 eprint!("{result}");
-                let sound = result.is_sound();
-                print(&Measured::Events(Box::new(result)))?;
-                sound
+                let mut stdout = io::stdout().lock();
+                serde_json::to_writer(&mut stdout, &result)?;
+                writeln!(stdout)?;
+                result.is_sound()
             }
             Err(error) => failed(&error),
         },
@@ -39,13 +40,14 @@ async fn main() -> io::Result<ExitCode> {
             }
             Err(error) => failed(&error),
         },
-        Task::Compare(files) => {
-            let texts = files.iter().map(std::fs::read_to_string).collect::<Result<String, _>>()?;
-            io::stdout().write_all(compare::table(&compare::read(&texts)).as_bytes())?;
-            true
-        }
-        Task::CeilingMongo { events, batch, writers, shipments } => {
-            ceiling_mongo(events, batch, writers, shipments).await?
+        Task::Report(plan) => {
+            let directory = plan.directory.clone();
+            let report = run::run(*plan).await?;
+            let mut stdout = io::stdout().lock();
+            stdout.write_all(markdown::targets(&report.targets).as_bytes())?;
+            writeln!(stdout, "\nThe whole of it: {}", directory.join("report.md").display())?;
+            report.wrong.iter().for_each(|wrong| eprintln!("WRONG: {wrong}"));
+            report.wrong.is_empty()
         }
         Task::DropDatabase(name) => drop_database(&name).await,
     };
@@ -57,51 +59,13 @@ fn failed(error: &dyn std::fmt::Display) -> bool {
     false
 }
 
-fn print(result: &Measured) -> io::Result<()> {
-    let mut stdout = io::stdout().lock();
-    serde_json::to_writer(&mut stdout, result)?;
-    writeln!(stdout)
-}
-
-#[cfg(feature = "mongo-ceiling")]
-fn mongo_uri() -> Result<String, std::env::VarError> {
-    std::env::var("MONGO_URI").inspect_err(|error| eprintln!("MONGO_URI: {error}"))
-}
-
-#[cfg(feature = "mongo-ceiling")]
-async fn ceiling_mongo(events: u32, batch: u32, writers: u32, shipments: u32) -> io::Result<bool> {
-    let Ok(uri) = mongo_uri() else { return Ok(false) };
-    match bench::ceiling::measure(&uri, bench::ceiling::Ceiling { events, batch, writers, shipments }).await {
-        Ok(result) => {
-            eprint!("{result}");
-            print(&Measured::Ceiling(result)).map(|()| true)
-        }
-        Err(error) => Ok(failed(&error)),
-    }
-}
-
-#[cfg(feature = "mongo-ceiling")]
 async fn drop_database(name: &str) -> bool {
-    let Ok(uri) = mongo_uri() else { return false };
-    match bench::ceiling::drop_database(&uri, name).await {
+    let uri = match std::env::var("MONGO_URI") {
+        Ok(uri) => uri,
+        Err(error) => return failed(&format!("MONGO_URI: {error}")),
+    };
+    match drop_measured(&uri, name).await {
         Ok(()) => true,
         Err(error) => failed(&error),
     }
-}
-
-/// What this program was built without.
-#[cfg(not(feature = "mongo-ceiling"))]
-const WITHOUT: &str =
-    "this program was built without the feature mongo-ceiling: cargo run -p bench --features mongo-ceiling";
-
-#[cfg(not(feature = "mongo-ceiling"))]
-#[expect(clippy::unused_async, reason = "its counterpart with the feature is")]
-async fn ceiling_mongo(_events: u32, _batch: u32, _writers: u32, _shipments: u32) -> io::Result<bool> {
-    Ok(failed(&WITHOUT))
-}
-
-#[cfg(not(feature = "mongo-ceiling"))]
-#[expect(clippy::unused_async, reason = "its counterpart with the feature is")]
-async fn drop_database(_name: &str) -> bool {
-    failed(&WITHOUT)
 }

@@ -13,7 +13,7 @@ use crate::load::error_word;
 use crate::walk::Step;
 
 /// Connections of the side stream: as many events can be under way before one has to wait for another.
-const CONNECTIONS: u32 = 8;
+const CONNECTIONS: u32 = 32;
 /// How long an event may wait for its outcome, in seconds.
 const WAIT: u32 = 10;
 
@@ -29,6 +29,9 @@ pub struct Probed {
 /// How many shipments a stream of `rate` events a second needs.
 #[must_use]
 pub fn shipments(rate: u32, duration: Duration, steps: usize) -> usize {
+    if rate == 0 {
+        return 0;
+    }
     let events = f64::from(rate) * duration.as_secs_f64();
     // A share for each connection, and one more for what does not divide evenly.
     (events / steps as f64).ceil() as usize + CONNECTIONS as usize

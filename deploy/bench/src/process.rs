@@ -16,6 +16,17 @@ pub struct Watched {
     pub pid: u32,
 }
 
+impl Watched {
+    /// This process.
+    #[must_use]
+    pub fn generator() -> Self {
+        Self { name: GENERATOR.to_owned(), pid: std::process::id() }
+    }
+}
+
+/// What this process is called in reports.
+pub const GENERATOR: &str = "bench";
+
 /// What a process took.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Usage {
@@ -23,7 +34,7 @@ pub struct Usage {
     pub name: String,
     /// Memory at the end of the run (`VmRSS`), in megabytes.
     pub rss_mb: u64,
-    /// Most memory of its life (`VmHWM`), in megabytes.
+    /// Most memory during the measurement (`VmHWM`), in megabytes; of a process of somebody else's, most memory of its life.
     pub peak_rss_mb: u64,
     /// Processor time of the measurement, in seconds.
     pub cpu_seconds: f64,
@@ -37,6 +48,10 @@ impl Watch {
     /// Begins to watch `processes`.
     #[must_use]
     pub fn begin(processes: &[Watched]) -> Self {
+        // The kernel forgets the peak (5: proc_pid_clear_refs(5)). It refuses for a process of another user.
+        processes.iter().for_each(|process| {
+            std::fs::write(format!("/proc/{}/clear_refs", process.pid), "5").ok();
+        });
         Self(processes.iter().map(|process| (process.clone(), cpu_seconds(process.pid).unwrap_or(0.0))).collect())
     }
 
@@ -55,6 +70,13 @@ impl Watch {
         };
         self.0.into_iter().map(usage).collect()
     }
+}
+
+/// Memory of a process now (`VmRSS`), in megabytes; 0 of one that is not there.
+#[must_use]
+pub fn memory_mb(pid: u32) -> f64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    kilobytes(&status, "VmRSS:") as f64 / KB_PER_MB as f64
 }
 
 fn kilobytes(status: &str, member: &str) -> u64 {

@@ -1,4 +1,4 @@
-//! What a measurement prints: a table for people, and one line of JSON for programs ([`crate::compare`] reads it again).
+//! What a measurement prints: a table for people, and one line of JSON for programs.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,16 +8,6 @@ use serde::{Deserialize, Serialize};
 use crate::latency::Percentiles;
 use crate::process::Usage;
 use crate::visible::Sample;
-
-/// Any result.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "what", rename_all = "snake_case")]
-pub enum Measured {
-    /// A platform under load.
-    Events(Box<EventsResult>),
-    /// A store without a platform.
-    Ceiling(CeilingResult),
-}
 
 /// What a load run measured.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -40,8 +30,10 @@ pub struct EventsResult {
     pub used_up: bool,
     /// Events sent.
     pub sent: usize,
-    /// Events accepted.
+    /// Events accepted, repeated ones included.
     pub accepted: usize,
+    /// Accepted events that were sent before, on purpose.
+    pub repeated: usize,
     /// Events not accepted, by status code and error word.
     pub refused: BTreeMap<String, usize>,
     /// Accepted events a second, until the last answer.
@@ -62,21 +54,6 @@ pub struct EventsResult {
     pub sample: Sample,
     /// What the processes took.
     pub processes: Vec<Usage>,
-}
-
-/// What a store can do by itself.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct CeilingResult {
-    /// What was measured.
-    pub label: String,
-    /// Events written.
-    pub events: u64,
-    /// Events in a write.
-    pub batch: u32,
-    /// Writers at a time.
-    pub writers: u32,
-    /// Events a second.
-    pub events_per_second: f64,
 }
 
 impl EventsResult {
@@ -112,9 +89,9 @@ impl fmt::Display for EventsResult {
         if self.unseen > 0 {
             row("NOT VISIBLE", format!("{} of the last events", self.unseen))?;
         }
-        let Percentiles { count, p50, p99, max } = self.http_ms;
+        let Percentiles { count, p50, p99, max, .. } = self.http_ms;
         row("batch answered in", format!("p50 {p50:.1}  p99 {p99:.1}  max {max:.1} ms ({count} batches)"))?;
-        let Percentiles { count, p50, p99, max } = self.end_to_end_ms;
+        let Percentiles { count, p50, p99, max, .. } = self.end_to_end_ms;
         row(
             "event to outcome in",
             format!("p50 {p50:.1}  p99 {p99:.1}  max {max:.1} ms ({count} single events beside the load)"),
@@ -139,12 +116,42 @@ impl fmt::Display for EventsResult {
     }
 }
 
-impl fmt::Display for CeilingResult {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { label, events, batch, writers, events_per_second } = self;
-        writeln!(
-            formatter,
-            "{label:<22}{events_per_second:.0}/s ({events} events, batches of {batch}, {writers} writers)"
-        )
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn events() -> EventsResult {
+        EventsResult {
+            label: "pair".to_owned(),
+            rate_wanted: 0,
+            batch: 100,
+            connections: 16,
+            shipments: 1_000,
+            registered_per_second: 900.0,
+            seconds: 10.0,
+            used_up: false,
+            sent: 100_000,
+            accepted: 100_000,
+            repeated: 0,
+            refused: [("503 SERVICE_UNAVAILABLE".to_owned(), 3)].into(),
+            accepted_per_second: 10_000.0,
+            visible_per_second: 9_000.0,
+            visible_after_seconds: 1.0,
+            unseen: 0,
+            http_ms: Percentiles { count: 1_000, p50: 10.0, p99: 50.0, p99_9: 80.0, max: 90.0 },
+            end_to_end_ms: Percentiles::default(),
+            end_to_end_failed: [].into(),
+            sample: Sample::default(),
+            processes: vec![Usage { name: "ingest".to_owned(), rss_mb: 20, peak_rss_mb: 30, cpu_seconds: 2.0 }],
+        }
+    }
+
+    #[test]
+    fn accepted_events_that_cannot_be_read_make_a_run_unsound() {
+        assert!(events().is_sound());
+        assert!(!EventsResult { unseen: 1, ..events() }.is_sound());
+        assert!(!EventsResult { sample: Sample { missing: 1, ..Sample::default() }, ..events() }.is_sound());
+        assert!(!EventsResult { accepted: 0, ..events() }.is_sound());
+        assert!(events().to_string().contains("not accepted          3 events: 503 SERVICE_UNAVAILABLE"));
     }
 }

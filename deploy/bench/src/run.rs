@@ -11,7 +11,7 @@ use crate::connection::Target;
 use crate::load::Plan;
 use crate::process::{Watch, Watched};
 use crate::result::EventsResult;
-use crate::walk::Walk;
+use crate::walk::{Step, Walk};
 use crate::{fleet, load, probe, visible};
 
 /// What to measure.
@@ -45,40 +45,79 @@ impl Run {
     /// # Errors
     /// The platform could not be prepared, or could not be read afterwards.
     pub async fn measure(&self) -> Result<EventsResult, ApiError> {
-        let plan = self.plan;
         let target = api::login(&self.target, &self.user, &self.password).await?;
         let steps = self.walk.steps(OffsetDateTime::now_utc());
-        let probes =
-            if self.probe_rate == 0 { 0 } else { probe::shipments(self.probe_rate, plan.duration, steps.len()) };
+        let probes = probe::shipments(self.probe_rate, self.plan.duration, steps.len());
         let (numbers, taken) = fleet::register(&target, &self.policy, self.shipments + probes).await?;
         let (probe_numbers, numbers) = numbers.split_at(probes);
+        let load = Load {
+            target: &target,
+            plan: self.plan,
+            numbers,
+            steps: &steps,
+            probe_rate: self.probe_rate,
+            probe_numbers,
+            processes: &self.processes,
+        };
+        let result = load.measure().await?;
+        let registered_per_second = per_second(self.shipments + probes, taken);
+        Ok(EventsResult { label: self.label.clone(), registered_per_second, ..result })
+    }
+}
 
-        let watch = Watch::begin(&self.processes);
+/// A run on shipments that are there.
+#[derive(Debug)]
+pub struct Load<'a> {
+    /// Where the platform listens, with the token of who posts.
+    pub target: &'a Target,
+    /// How to load.
+    pub plan: Plan,
+    /// Shipments for the load.
+    pub numbers: &'a [String],
+    /// Which events each of them gets.
+    pub steps: &'a [Step],
+    /// Single events a second beside the load.
+    pub probe_rate: u32,
+    /// Shipments for these.
+    pub probe_numbers: &'a [String],
+    /// Whose memory and processor time to report.
+    pub processes: &'a [Watched],
+}
+
+impl Load<'_> {
+    /// Measures.
+    ///
+    /// # Errors
+    /// The platform could not be read afterwards.
+    pub async fn measure(&self) -> Result<EventsResult, ApiError> {
+        let (target, plan) = (self.target, self.plan);
+        let watch = Watch::begin(self.processes);
         let begin = Instant::now();
         let over = AtomicBool::new(false);
         let loading = async {
-            let loaded = load::run(&target, plan, numbers, &steps, begin).await;
+            let loaded = load::run(target, plan, self.numbers, self.steps, begin).await;
             over.store(true, Ordering::Relaxed);
-            let (seen, unseen) = visible::wait(&target, &loaded.last).await;
+            let (seen, unseen) = visible::wait(target, &loaded.last).await;
             (loaded, seen, unseen, watch.end())
         };
-        let probing = probe::run(&target, self.probe_rate, probe_numbers, &steps, begin, &over);
+        let probing = probe::run(target, self.probe_rate, self.probe_numbers, self.steps, begin, &over);
         let ((loaded, seen, unseen, processes), probed) = tokio::join!(loading, probing);
-        let sample = visible::sample(&target, &loaded.groups).await?;
+        let sample = visible::sample(target, &loaded.groups).await?;
 
         let ended = loaded.ended.unwrap_or(begin);
         let visible_after = seen.saturating_duration_since(ended);
         Ok(EventsResult {
-            label: self.label.clone(),
+            label: String::new(),
             rate_wanted: plan.rate,
             batch: plan.batch,
             connections: plan.connections,
-            shipments: self.shipments,
-            registered_per_second: per_second(self.shipments + probes, taken),
+            shipments: self.numbers.len(),
+            registered_per_second: 0.0,
             seconds: rounded((ended - begin).as_secs_f64()),
             used_up: loaded.used_up,
             sent: loaded.sent,
             accepted: loaded.accepted,
+            repeated: loaded.repeated,
             accepted_per_second: per_second(loaded.accepted, ended - begin),
             visible_per_second: per_second(loaded.accepted, ended - begin + visible_after),
             visible_after_seconds: rounded(visible_after.as_secs_f64()),

@@ -13,8 +13,8 @@ use crate::load::Group;
 const LAST_EVENTS: usize = 16;
 /// How long they may take: far longer than any backlog that a run of a minute leaves.
 const DEADLINE: Duration = Duration::from_secs(120);
-/// Between two looks at a shipment that does not show its event yet.
-const LOOK_AGAIN: Duration = Duration::from_millis(5);
+/// Between two looks at a shipment that does not show its event yet. Sixteen connections look: every 5 ms, that was a quarter of the machine.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// Shipments of the sample.
 const SAMPLE: usize = 1_000;
 /// Shipments that are read at a time.

@@ -28,6 +28,8 @@ const PARCEL: &[&str] = &[
     r#""status":"delivered""#,
 ];
 
+/// Who reports them.
+pub const SOURCE: &str = "driver_app";
 /// Between two steps of a shipment, by their times: no two of them share a second.
 const STEP: Duration = Duration::minutes(7);
 /// How long before the run the first step happened: longer than the walk.
@@ -51,7 +53,7 @@ impl Walk {
         let steps = claims.iter().zip(0_i32..).map(|(claim, index)| {
             let when = (first + STEP * index).format(&Rfc3339).unwrap_or_default();
             let rest = format!(
-                r#"",{claim},"timestamp":"{when}","source":"driver_app","location":{{"lat":19.43,"lng":-99.13}}}}"#
+                r#"",{claim},"timestamp":"{when}","source":"{SOURCE}","location":{{"lat":19.43,"lng":-99.13}}}}"#
             );
             Step { rest: rest.into() }
         });
@@ -76,10 +78,10 @@ impl Step {
 
     /// The batch of this step for each of `numbers`.
     #[must_use]
-    pub fn batch(&self, numbers: &[String]) -> Bytes {
-        let mut body = BytesMut::with_capacity((self.rest.len() + 40) * numbers.len() + 16);
+    pub fn batch<'a>(&self, numbers: impl Iterator<Item = &'a String>) -> Bytes {
+        let mut body = self.space_for(&numbers);
         body.put_slice(br#"{"events":["#);
-        for (index, number) in numbers.iter().enumerate() {
+        for (index, number) in numbers.enumerate() {
             if index > 0 {
                 body.put_u8(b',');
             }
@@ -87,6 +89,22 @@ impl Step {
         }
         body.put_slice(b"]}");
         body.freeze()
+    }
+
+    /// The same, a line for each.
+    #[must_use]
+    pub fn lines<'a>(&self, numbers: impl Iterator<Item = &'a String>) -> Bytes {
+        let mut body = self.space_for(&numbers);
+        for number in numbers {
+            self.put(number, &mut body);
+            body.put_u8(b'\n');
+        }
+        body.freeze()
+    }
+
+    /// Room for an event of each.
+    fn space_for<'a>(&self, numbers: &impl Iterator<Item = &'a String>) -> BytesMut {
+        BytesMut::with_capacity((self.rest.len() + 40) * numbers.size_hint().0 + 16)
     }
 }
 
@@ -113,10 +131,13 @@ mod tests {
     #[test]
     fn a_batch_holds_one_event_for_each_shipment() {
         let step = &Walk::Moves.steps(OffsetDateTime::UNIX_EPOCH)[0];
-        let batch: serde_json::Value =
-            serde_json::from_slice(&step.batch(&["99M-00000001".to_owned(), "99M-00000002".to_owned()]))
-                .expect("is JSON");
+        let numbers = ["99M-00000001".to_owned(), "99M-00000002".to_owned()];
+        let batch: serde_json::Value = serde_json::from_slice(&step.batch(numbers.iter())).expect("is JSON");
         assert_eq!(batch["events"].as_array().map(Vec::len), Some(2));
         assert_eq!(batch["events"][1]["tracking_number"], "99M-00000002");
+        let lines = String::from_utf8(step.lines(numbers.iter()).to_vec()).expect("is text");
+        let lines: Vec<serde_json::Value> =
+            lines.lines().map(|line| serde_json::from_str(line).expect("is JSON")).collect();
+        assert_eq!(lines, *batch["events"].as_array().expect("a list"));
     }
 }

@@ -28,7 +28,7 @@ const CONTRACT: [&str; 16] = [
 const SAID: [&str; 7] = ["ENV", "KAFKA_BROKERS", "KAFKA_PARTITIONS", "MONGO_URI", "REDIS_ADDR", "JWT_SECRET", "PORT"];
 /// Words of the same form that are no settings of the programs: what the build, the tests and `make` read, and other programs' own.
 const OTHERS: [&str; 6] =
-    ["RASTRO_TEST_SERVERS", "SOURCE_DATE_EPOCH", "SECONDS_EACH", "AT_LEAST", "CARGO_TARGET_DIR", "RUST_LOG"];
+    ["RASTRO_TEST_SERVERS", "SOURCE_DATE_EPOCH", "ARGS", "AT_LEAST", "CARGO_TARGET_DIR", "RUST_LOG"];
 /// Beginnings of the names of settings: a word that begins otherwise is an error code or an outcome.
 const FAMILIES: [&str; 12] = [
     "KAFKA_",

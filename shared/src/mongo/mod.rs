@@ -10,8 +10,6 @@ use std::time::Duration;
 
 use mongodb::bson::raw::{CStr, cstr};
 use mongodb::bson::{DateTime, Document, RawArrayBuf, RawDocumentBuf, doc, rawdoc};
-#[cfg(test)]
-use mongodb::event::{EventHandler, command::CommandEvent};
 use mongodb::options::{
     ClientOptions, CollectionOptions, ReadConcern, ReadPreference, SelectionCriteria, WriteConcern,
 };
@@ -81,15 +79,6 @@ impl MongoConnection {
         let client = Client::with_options(options)
             .map_err(|error| StoreError::unavailable(format!("no usable connection options ({})", kind(&error))))?;
         Ok(Self { database: client.database(database) })
-    }
-
-    /// The same database of the test servers through a client of its own, whose commands `watcher` is shown.
-    #[cfg(test)]
-    pub(crate) async fn watched(&self, watcher: EventHandler<CommandEvent>) -> Self {
-        let uri = crate::real_servers::address("MONGO_URI", "a watched connection").expect("there is one already");
-        let mut options = Self::options(&uri).await.expect("a connection string");
-        options.command_event_handler = Some(watcher);
-        Self::with(options, self.database.name()).expect("usable options")
     }
 
     /// A collection whose reads see what a majority holds, and nothing that may be rolled back.
@@ -313,6 +302,20 @@ pub(crate) fn batch_command(verb: &CStr, collection: &str, members: &CStr, docum
     command.append(cstr!("writeConcern"), write_concern());
     command.append(members, documents);
     command
+}
+
+#[cfg(test)]
+impl MongoConnection {
+    /// The same database of the test servers through a client of its own, whose commands `watcher` is shown.
+    pub(crate) async fn watched(
+        &self,
+        watcher: mongodb::event::EventHandler<mongodb::event::command::CommandEvent>,
+    ) -> Self {
+        let uri = crate::real_servers::address("MONGO_URI", "a watched connection").expect("there is one already");
+        let mut options = Self::options(&uri).await.expect("a connection string");
+        options.command_event_handler = Some(watcher);
+        Self::with(options, self.database.name()).expect("usable options")
+    }
 }
 
 /// Runs `test` on a database of its own on the real server, and drops it afterwards, whatever happened.

@@ -85,7 +85,7 @@ async fn the_first_row_of_an_id_stays(writer: &dyn ShipmentWriter, reader: &dyn 
     }
     assert_eq!(up_to(&[new.clone(), again.clone(), newer.clone()]).await, Inserted::UpTo(1));
     // Whoever is told that the first ones may be there asks, and goes on.
-    let rest: &[EventRow] = if there().await.contains(&new) { &[] } else { &[new.clone()] };
+    let rest = if there().await.contains(&new) { &[] } else { std::slice::from_ref(&new) };
     assert_eq!(up_to(rest).await, Inserted::All);
     assert_eq!(there().await, [first.clone(), new.clone()]);
     assert_eq!(up_to(&[newer.clone(), twice]).await, Inserted::UpTo(1), "in one call, too");

@@ -70,7 +70,7 @@ pub(super) fn state(document: &mut BsonWriter, state: &ShipmentState) {
         });
     }
     if !state.parked.is_empty() {
-        document.documents(c"parked", &state.parked, |document, one| place(document, one));
+        document.documents(c"parked", &state.parked, place);
     }
 }
 

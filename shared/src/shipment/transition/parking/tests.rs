@@ -107,7 +107,7 @@ fn whichever_step_is_a_dead_letter_a_redrive_brings_everything_to_where_it_would
         for (second, status) in (1..).zip(LIFE) {
             whole.take(&report(status, second), None);
         }
-        for dead in 0..LIFE.len() {
+        for (dead, step) in LIFE.into_iter().enumerate() {
             let mut taken = Taken::of(policy);
             let mut letter = None;
             for (index, status) in LIFE.into_iter().enumerate() {
@@ -116,13 +116,13 @@ fn whichever_step_is_a_dead_letter_a_redrive_brings_everything_to_where_it_would
                     letter = Some((taken.dead_letter(second), report(status, second)));
                 } else {
                     let expected = if index < dead { Outcome::Applied } else { Outcome::Parked };
-                    assert_eq!(taken.take(&report(status, second), None), expected, "{status} behind {}", LIFE[dead]);
+                    assert_eq!(taken.take(&report(status, second), None), expected, "{status} behind {step}");
                 }
             }
             let (offset, mended) = letter.expect("one step is dead");
             let position = taken.next;
             assert_eq!(taken.take(&mended, Some(offset)), Outcome::Applied);
-            assert_eq!(taken.told, whole.told, "{policy}, {}: in the order of the log", LIFE[dead]);
+            assert_eq!(taken.told, whole.told, "{policy}, {step}: in the order of the log");
             assert_eq!(taken.shipment.state.status_history, whole.shipment.state.status_history);
             assert_eq!(taken.shipment.state.version, whole.shipment.state.version);
             assert_eq!((taken.shipment.state.position, taken.shipment.state.parked_until()), (at(position), None));

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
 use shared::settings::{Environment, SettingError};
-use shared::shipment::Policy;
+use shared::shipment::{Policy, limits};
 
 use crate::carriers::Carriers;
 use crate::client_address::TrustedProxies;
@@ -38,6 +38,8 @@ pub struct Config {
     pub transition_policy: Policy,
     /// `ALLOW_CANCEL_IN_TRANSIT`: written into each new shipment.
     pub allow_cancel_in_transit: bool,
+    /// `PARK_SECONDS`: how long the events of each new shipment are parked behind a dead letter; `None` for not at all.
+    pub park_seconds: Option<u32>,
     /// `CARRIERS_DIR`: the vocabularies of the carriers, read.
     pub carriers: Carriers,
 }
@@ -62,6 +64,8 @@ impl Config {
             rate_limits: LimitSettings::from_environment(environment, max_batch)?,
             transition_policy,
             allow_cancel_in_transit: environment.flag("ALLOW_CANCEL_IN_TRANSIT", false)?,
+            park_seconds: Some(environment.number("PARK_SECONDS", 0, 0..=limits::PARK_SECONDS)?)
+                .filter(|&seconds| seconds > 0),
             carriers: Carriers::load(environment.text("CARRIERS_DIR").map(PathBuf::from))
                 .map_err(|error| SettingError::new("CARRIERS_DIR", error.to_string()))?,
         })
@@ -118,6 +122,8 @@ mod tests {
             ("RATE_LIMIT_WRITES", "10/d"),
             ("TRANSITION_POLICY", "loose"),
             ("ALLOW_CANCEL_IN_TRANSIT", "perhaps"),
+            ("PARK_SECONDS", "an hour"),
+            ("PARK_SECONDS", "2592001"),
             ("CARRIERS_DIR", "/nowhere/at/all"),
         ] {
             let problem = read(&[(variable, value)]).expect_err("wrong");

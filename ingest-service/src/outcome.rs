@@ -39,6 +39,8 @@ pub(crate) enum Verdict {
     Refused(Box<EventRow>),
     /// It could not be processed.
     DeadLettered,
+    /// It waits behind a dead letter of its shipment.
+    Parked,
 }
 
 /// Waits for what becomes of the event `id` whose record stands at `position`.
@@ -70,7 +72,7 @@ async fn look(edge: &Edge, id: EventId, position: Position, noticed: bool) -> Re
     let store = edge.ports.store.as_ref();
     let Some(row) = find(store, id).await? else { return Ok(None) };
     let entered = matches!(row.outcome, Outcome::Applied | Outcome::Recorded);
-    if entered && !noticed && !is_shown(store, id, row.position.log).await? {
+    if entered && !noticed && !is_shown(store, id, row.judged_at()).await? {
         return Ok(None);
     }
     let own = row.position.partition == position.partition && row.position.log.offset == position.offset;
@@ -80,6 +82,7 @@ async fn look(edge: &Edge, id: EventId, position: Position, noticed: bool) -> Re
         Outcome::Duplicate => Verdict::Duplicate, // never written; the row is the first one's
         Outcome::Conflict | Outcome::Rejected => Verdict::Refused(Box::new(row)),
         Outcome::DeadLettered => Verdict::DeadLettered,
+        Outcome::Parked => Verdict::Parked,
     }))
 }
 

@@ -13,7 +13,7 @@ use crate::consume::{Batch, Generation};
 
 /// Most shipments that all lanes together remember: about 2 KB each, so 80 MB.
 const SHIPMENTS: usize = 40_000;
-/// Longest history that is worth remembering: entries beyond make a shipment ten times as heavy as most, and reading it
+/// Longest history, with what is parked, that is worth remembering: entries beyond make a shipment ten times as heavy as most, and reading it
 /// again costs one look-up in a batch.
 const HISTORY: usize = 32;
 
@@ -47,7 +47,7 @@ impl Cache {
     pub(crate) fn put(&mut self, shipment: Shipment, partition: i32, batch: &Batch) {
         let number = shipment.tracking_number;
         match batch.generations.get(&partition) {
-            Some(&generation) if shipment.state.status_history.len() <= HISTORY => {
+            Some(&generation) if shipment.state.status_history.len() + shipment.state.parked.len() <= HISTORY => {
                 self.shipments.put(number, Remembered { shipment, partition, generation });
             }
             _ => {

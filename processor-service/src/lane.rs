@@ -15,6 +15,7 @@ use crate::config::Config;
 use crate::consume::{Batch, LaneQueue};
 use crate::dead_letter::{Attempts, dead_letter, without_value};
 use crate::failure::Failure;
+use crate::item::Content;
 use crate::metrics::Metrics;
 use crate::partition::{Decision, Work};
 use crate::storm::StormBreaker;
@@ -226,7 +227,8 @@ impl Lane {
             Duration::from_millis(u64::try_from(millis).unwrap_or(0)) // the clocks of two machines differ a little
         };
         // Poison is never shown, and a record without a time says nothing of its age.
-        let shown = work.items.iter().zip(&work.batch.records).filter(|(item, _)| item.content.is_ok());
+        let shown =
+            work.items.iter().zip(&work.batch.records).filter(|(item, _)| matches!(item.content, Content::Event(_)));
         let ages = shown.map(|(_, record)| record.timestamp).filter(|&accepted| accepted > 0).map(age);
         self.metrics.batch(decision, ages, durable.took);
         for (index, cause) in &decision.dead {

@@ -6,9 +6,10 @@
 //! - `lane`: one task that takes batches and applies them, one after the other, until each is durable;
 //! - `partition`: **the pipeline** of a batch, in one place: decode, states, keys, judge, rows, dead letters, states,
 //!   changes, window, notice;
-//! - `dedup`, `write`, `dead_letter`, and the change of a row in [`shared::change_feed`]: its steps; `cache`: what a lane remembers between batches;
+//! - `item`, `park`, `dedup`, `write`, `dead_letter`, and the change of a row in [`shared::change_feed`]: its steps; `cache`: what a lane remembers between batches;
 //! - [`follow`]: which generation of the projection is live, and from one to the next;
 //! - [`command`], [`rebuild`], [`verify`], [`transfer`]: the projection built anew, compared with the log; the log brought out and in;
+//! - `release`: dead letters that events were parked behind for long enough are given up;
 //! - `failure`: which failures are tried again and which end in a dead letter; `storm`: when nearly all would;
 //! - [`operate`]: the commands for operators;
 //! - [`health`], [`metrics`], [`config`]: how it is seen and set up.
@@ -30,12 +31,15 @@ mod difference;
 mod failure;
 pub mod follow;
 pub mod health;
+mod item;
 mod lane;
 pub mod metrics;
 pub mod operate;
+mod park;
 mod partition;
 mod progress;
 pub mod rebuild;
+mod release;
 mod replayed;
 mod storm;
 pub mod tools;
@@ -59,6 +63,7 @@ use crate::config::Config;
 use crate::consume::Lanes;
 use crate::lane::Lane;
 use crate::metrics::Metrics;
+use crate::release::Releases;
 use crate::storm::StormBreaker;
 
 /// What the processor works with.
@@ -177,6 +182,10 @@ impl Processor {
             let mut lane = Lane::new(queue, &self.config, ports.clone(), self.clock, metrics, storm);
             lane.publishes = self.publishes;
             tasks.spawn(lane.run(lanes_end.clone()));
+        }
+        if self.publishes {
+            let releases = Releases::new(ports, lanes.clone(), self.clock, self.metrics.clone());
+            tasks.spawn(releases.run(lanes_end.clone()));
         }
         // A lane ends only when it is told to. One that ends earlier has panicked: stop the subscription, so that another
         // member takes the partitions over.

@@ -34,6 +34,7 @@ pub struct Metrics {
     dead_letters: IntCounterVec,
     outcomes: IntCounterVec,
     storm: IntGauge,
+    parked: IntGauge,
     sources: Mutex<HashSet<String>>,
 }
 
@@ -88,6 +89,12 @@ impl Metrics {
                 &[],
             )?
             .with_label_values::<&str>(&[]),
+            parked: gauge(
+                "shipping_parked_shipments",
+                "Shipments with events that wait behind a dead letter, on the partitions of this member; 1000 stands for more",
+                &[],
+            )?
+            .with_label_values::<&str>(&[]),
             sources: Mutex::default(),
         };
         metrics.begin_at_zero();
@@ -113,7 +120,7 @@ impl Metrics {
     /// A batch is durable.
     pub(crate) fn batch(&self, decision: &Decision, ages: impl Iterator<Item = Duration>, took: Duration) {
         let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
-        for row in &decision.rows {
+        for row in decision.rows.iter().chain(&decision.released) {
             let claim = row.report.claim.as_str();
             self.outcomes.with_label_values(&[row.outcome.as_str()]).inc();
             self.duration.with_label_values(&[claim]).observe(took.as_secs_f64());
@@ -144,6 +151,11 @@ impl Metrics {
     /// Whether the storm breaker is open.
     pub(crate) fn storm(&self) -> IntGauge {
         self.storm.clone()
+    }
+
+    /// So many shipments have parked events.
+    pub(crate) fn parked(&self, shipments: usize) {
+        self.parked.set(i64::try_from(shipments).unwrap_or(i64::MAX));
     }
 
     pub(crate) fn error(&self, reason: &str) {

@@ -10,19 +10,19 @@
 //! 2. dead letters, *then* states: a record that its shipment's state has passed is skipped when it comes again, and a conflict with it;
 //! 3. changes, window and notices after all of these are durable, offsets last of all.
 //!
-//! A state advances with the events that enter a history; a rejected event leaves it where it is. When its record comes again it is
-//! judged again, against the same state, to the same row, which is there already.
+//! A state advances with the events that enter a history, and with whatever changes its parking; a rejected event leaves it where it is. When
+//! its record comes again it is judged again, against the same state, to the same row, which is there already.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use shared::change_feed::Change;
-use shared::dead_letters::REPLAY_OF;
 use shared::dedup_window::Decided;
 use shared::event_log::NewRecord;
-use shared::shipment::record::{self, Poison};
-use shared::shipment::transition::{IdentifiedEvent, judge};
-use shared::shipment::{EventId, LogPosition, Outcome, RowId, Shipment, TrackingNumber};
+use shared::shipment::record::Poison;
+use shared::shipment::transition::IdentifiedEvent;
+use shared::shipment::transition::parking;
+use shared::shipment::{EventBody, LogPosition, Outcome, RowId, Shipment, TrackingNumber};
 use shared::shipment_store::{EventRow, Inserted, RowPosition, StoreError};
 
 use crate::Ports;
@@ -31,18 +31,9 @@ use crate::consume::Batch;
 use crate::dead_letter::{Cause, KEY_CONFLICT};
 use crate::dedup::{KnownKeys, Seen};
 use crate::failure::Failure;
+use crate::item::{Content, Item};
 use crate::storm::Share;
 use crate::write::{self, Changed};
-
-/// One record of a batch: decoded, or poison.
-pub(crate) struct Item {
-    pub(crate) position: RowPosition,
-    pub(crate) content: Result<IdentifiedEvent, Poison>,
-    /// An operator had it redriven: it is a dead letter's original once more.
-    is_redriven: bool,
-    /// The event of a record whose documents the store refused.
-    refused: Option<IdentifiedEvent>,
-}
 
 /// A batch that is being applied. It outlives the attempts: what was decoded stays so, and what the store refused stays refused.
 pub(crate) struct Work<'a> {
@@ -68,9 +59,13 @@ pub(crate) struct Decision {
     replacing: Vec<usize>,
     /// The rows of events whose documents the store refused.
     refused: Vec<EventRow>,
-    changed: Changed,
+    pub(crate) changed: Changed,
+    /// The rows of parked events that this batch releases.
+    pub(crate) released: Vec<EventRow>,
     /// Records that an earlier attempt applied, by the rows that it wrote.
     skipped: Vec<(RowId, RowPosition)>,
+    /// Those of them that may have released parked events.
+    may_have_released: Vec<(TrackingNumber, LogPosition)>,
     /// Records for the dead letters, by index.
     pub(crate) dead: Vec<(usize, Cause)>,
     /// How many events were there before.
@@ -80,27 +75,16 @@ pub(crate) struct Decision {
 impl<'a> Work<'a> {
     /// Step 1: decode. A record that cannot be decoded is poison now and for ever. `looks_up`: many of the events are expected to be known.
     pub(crate) fn decode(batch: &'a Batch, epoch: i64, looks_up: bool) -> Self {
-        let items = batch.records.iter().map(|record| Item {
-            position: write::position(epoch, record.position.partition, record.position.offset),
-            content: record::decode(record).map(IdentifiedEvent::from),
-            is_redriven: record.header(REPLAY_OF).is_some(),
-            refused: None,
-        });
-        let items: Vec<Item> = items.collect();
+        let items: Vec<Item> = batch.records.iter().map(|record| Item::of(record, epoch)).collect();
         let looks_up = looks_up || items.iter().any(|item| item.is_redriven);
         Self { batch, items, looks_up, buried: HashSet::new() }
-    }
-
-    fn events(&self) -> impl Iterator<Item = (&Item, &IdentifiedEvent)> {
-        self.items.iter().filter_map(|item| Some((item, item.content.as_ref().ok()?)))
     }
 
     /// Step 2: the states, out of the cache or the store.
     async fn states(&self, ports: &Ports, cache: &mut Cache) -> Result<HashMap<TrackingNumber, Shipment>, StoreError> {
         let mut states = HashMap::new();
         let mut unknown = HashSet::new();
-        for (item, event) in self.events() {
-            let number = event.id.tracking_number;
+        for (item, number) in self.items.iter().filter_map(|item| Some((item, item.number?))) {
             if states.contains_key(&number) || unknown.contains(&number) {
                 continue;
             }
@@ -120,36 +104,47 @@ impl<'a> Work<'a> {
     /// Steps 2 to 4: read, then judge each record in order. Writes nothing.
     pub(crate) async fn decide(&mut self, ports: &Ports, cache: &mut Cache) -> Result<Decision, Failure> {
         let states = self.states(ports, cache).await?;
-        let applied_before = |id: EventId, position: LogPosition| {
-            states.get(&id.tracking_number).is_some_and(|shipment| position <= shipment.state.position)
+        let applied_before = |item: &Item| {
+            let shipment = item.number.and_then(|number| states.get(&number));
+            shipment.filter(|shipment| item.position.log <= shipment.state.position)
         };
         let mut known = KnownKeys::default();
         if self.looks_up {
             // In log order, the refused ones in their places: which of two payloads is the conflict depends on it.
-            let news = self.items.iter().filter_map(|item| match (&item.content, &item.refused) {
-                (Ok(event), _) => (!applied_before(event.id, item.position.log)).then_some(event.id),
-                (Err(_), refused) => Some(refused.as_ref()?.id),
+            let news = self.items.iter().filter_map(|item| match &item.content {
+                Content::Event(event) => applied_before(item).is_none().then_some(event.id),
+                Content::Poison(_) => Some(item.refused.as_ref()?.id),
+                Content::Release(_) => None,
             });
             known = KnownKeys::look_up(&*ports.store, &news.collect::<Vec<_>>()).await?;
             self.refuse_again(&known);
         }
         let mut decision = Decision::default();
         for (index, item) in self.items.iter().enumerate() {
+            let passed = applied_before(item);
+            if let Some(shipment) = passed.filter(|shipment| shipment.terms.park_seconds > 0) {
+                decision.may_have_released.push((shipment.tracking_number, item.position.log));
+            }
             match &item.content {
-                Err(poison) => {
-                    let is_conflict = item.refused.as_ref().is_some_and(|event| {
-                        decision.refuse(event, item.position, &mut known) == Some(Outcome::Conflict)
-                    });
-                    let cause = match &item.refused {
-                        Some(event) if is_conflict => key_conflict(event),
+                Content::Poison(poison) => {
+                    let event = item.refused.as_ref();
+                    let refused = event.and_then(|event| decision.refuse(event, item.position, &mut known));
+                    let cause = match event {
+                        Some(event) if refused == Some(Outcome::Conflict) => key_conflict(&event.report),
                         _ => cause_of(poison),
                     };
                     decision.dead.push((index, cause));
+                    // Of a conflict nothing can come any more.
+                    if passed.is_none() && (event.is_none() || refused == Some(Outcome::DeadLettered)) {
+                        decision.wait(item, &states);
+                    }
                 }
-                Ok(event) if applied_before(event.id, item.position.log) => {
+                Content::Event(event) if passed.is_some() => {
                     decision.skipped.push((event.id.first_row(), item.position));
                 }
-                Ok(event) => decision.judge(index, item, event, &states, &mut known),
+                Content::Event(event) => decision.judge(index, item, event, &states, &mut known),
+                Content::Release(release) if passed.is_none() => decision.release(item, *release, &states),
+                Content::Release(_) => {}
             }
         }
         Ok(decision)
@@ -158,7 +153,7 @@ impl<'a> Work<'a> {
     /// What the store refused in an earlier attempt, as the row says, stays refused: it was cut off, and its row is what others go by.
     fn refuse_again(&mut self, known: &KnownKeys) {
         let was_refused = |item: &Item| {
-            let event = item.content.as_ref().ok()?;
+            let Content::Event(event) = &item.content else { return None };
             known.own(event.id.first_row(), item.position.log).filter(|&outcome| outcome == Outcome::DeadLettered)
         };
         let again = self.items.iter().enumerate().filter_map(|(index, item)| was_refused(item).map(|_| index));
@@ -198,6 +193,10 @@ impl<'a> Work<'a> {
                 }
                 written => drop(written?),
             }
+        }
+        // Behind all others: a row that tells what a parked event came to is not taken back for an event that the store refuses.
+        if !decision.released.is_empty() {
+            ports.store.replace_events(&decision.released).await?;
         }
         if !decision.refused.is_empty() {
             match ports.store.replace_events(&decision.refused).await {
@@ -247,7 +246,7 @@ impl<'a> Work<'a> {
         self.looks_up |= !items.is_empty(); // some of the rows may be there by now
         for (index, why) in items {
             let item = &mut self.items[index];
-            if let Ok(event) = std::mem::replace(&mut item.content, Err(Poison::Refused(why))) {
+            if let Content::Event(event) = std::mem::replace(&mut item.content, Content::Poison(Poison::Refused(why))) {
                 item.refused = Some(event);
             }
         }
@@ -258,8 +257,8 @@ fn cause_of(poison: &Poison) -> Cause {
     Cause { class: poison.class(), message: poison.to_string() }
 }
 
-fn key_conflict(event: &IdentifiedEvent) -> Cause {
-    Cause { class: KEY_CONFLICT, message: format!("another event has the key {}", event.report.dedup_key()) }
+fn key_conflict(report: &EventBody) -> Cause {
+    Cause { class: KEY_CONFLICT, message: format!("another event has the key {}", report.dedup_key()) }
 }
 
 impl Decision {
@@ -282,7 +281,8 @@ impl Decision {
         let outcome = match known.seen(event.id, position.log, false) {
             Seen::New | Seen::RefusedBefore => Outcome::DeadLettered,
             Seen::Before(payload) if payload != event.id.payload => Outcome::Conflict,
-            Seen::Before(_) | Seen::ConflictBefore => return None, // it has its row
+            Seen::Before(_) => return Some(Outcome::DeadLettered), // it was redriven in vain, and has its row
+            Seen::ConflictBefore => return None,                   // it has its row
         };
         let row = write::refused_row(event, outcome, position);
         known.add(&row);
@@ -304,23 +304,31 @@ impl Decision {
         let first = match seen {
             Seen::New | Seen::RefusedBefore => None,
             Seen::Before(payload) => Some(payload),
-            Seen::ConflictBefore => {
-                self.duplicates += 1;
-                return;
-            }
+            Seen::ConflictBefore => Some(event.id.payload), // a duplicate of that conflict
         };
         let shipment = self.changed.get(number).or_else(|| states.get(&number));
-        let judgement = judge(shipment, first, event, position);
-        if judgement.outcome == Outcome::Duplicate {
-            self.duplicates += 1;
-            return;
+        let was_parked = shipment.is_some_and(|shipment| !shipment.state.parked.is_empty());
+        let turn = parking::take(shipment, first, event, position, item.repeats);
+        let own = turn.own.as_ref().filter(|own| own.outcome != Outcome::Duplicate);
+        let owner = turn.shipment.as_ref().or(shipment);
+        match own.map(|own| write::row(event, own, item.position, owner)) {
+            Some(row) => self.put(index, item, row, seen == Seen::RefusedBefore, known),
+            None => self.duplicates += 1,
         }
-        let row = write::row(event, &judgement, item.position, shipment);
+        if was_parked {
+            self.take_over(turn, item.position);
+        } else if let Some(shipment) = turn.shipment {
+            self.changed.add(shipment, event.created.clone(), item.position.partition, false);
+        }
+    }
+
+    /// Adds the row of the item `index`.
+    fn put(&mut self, index: usize, item: &Item, row: EventRow, was_refused: bool, known: &mut KnownKeys) {
         if row.outcome == Outcome::Conflict {
-            self.dead.push((index, key_conflict(event)));
+            self.dead.push((index, key_conflict(&row.report)));
         }
-        let is_there = known.own(row.row_id(), position).is_some();
-        if seen == Seen::RefusedBefore || (is_there && item.is_redriven) {
+        let is_there = known.own(row.row_id(), row.position.log).is_some();
+        if was_refused || (is_there && item.is_redriven) {
             self.replacing.push(self.rows.len());
         } else if !is_there {
             self.inserting.push(self.rows.len());
@@ -328,9 +336,6 @@ impl Decision {
         known.add(&row);
         self.rows.push(row);
         self.row_items.push(index);
-        if let Some(shipment) = judgement.shipment {
-            self.changed.add(shipment, event.created.clone(), item.position.partition);
-        }
     }
 
     /// What the storm breaker goes by.
@@ -339,25 +344,38 @@ impl Decision {
         Share { records: batch.records.len(), dead }
     }
 
-    /// Step 8, the changes: those of this attempt, and again those of records that an earlier attempt applied, out of their rows.
+    /// Step 8, the changes: those of this attempt, and again those of records that an earlier attempt applied, out of their rows. What a record
+    /// released was judged when it was: a shipment's versions tell the order.
     pub(crate) async fn changes(&self, ports: &Ports) -> Result<Vec<NewRecord>, StoreError> {
+        let again = self.rows_of_skipped(ports).await?;
+        let rows = again.iter().chain(&self.rows).chain(&self.released);
+        let mut rows: Vec<&EventRow> = rows.filter(|row| row.version.is_some()).collect();
+        rows.sort_by_key(|row| (row.position.partition, row.judged_at(), row.version));
+        rows.dedup_by_key(|row| row.position);
+        Ok(rows.into_iter().filter_map(Change::of).map(|change| change.record()).collect())
+    }
+
+    async fn rows_of_skipped(&self, ports: &Ports) -> Result<Vec<EventRow>, StoreError> {
         let mut rows: Vec<EventRow> = Vec::new();
         if !self.skipped.is_empty() {
             let ids: Vec<RowId> = self.skipped.iter().map(|&(id, _)| id).collect();
             let positions: HashSet<RowPosition> = self.skipped.iter().map(|&(_, position)| position).collect();
-            // A row at another position belongs to an earlier record with the same key, which published it itself.
-            let own = ports.store.rows(&ids).await?.into_iter().filter(|row| positions.contains(&row.position));
-            rows.extend(own);
-            rows.sort_by_key(|row| (row.position.partition, row.position.log));
-            rows.dedup_by_key(|row| row.position);
+            // A row at another position belongs to an earlier record with the same key, which published it itself; one that was released,
+            // to the record that released it.
+            let own = ports.store.rows(&ids).await?.into_iter();
+            rows.extend(own.filter(|row| positions.contains(&row.position) && row.released_at.is_none()));
         }
-        Ok(rows.iter().chain(&self.rows).filter_map(Change::of).map(|change| change.record()).collect())
+        if !self.may_have_released.is_empty() {
+            rows.extend(ports.store.released_at(&self.may_have_released).await?);
+        }
+        Ok(rows)
     }
 
     /// Step 8, the window: what was decided and is durable now.
     pub(crate) fn decided(&self) -> Vec<Decided> {
-        let remembered = |row: &EventRow| !matches!(row.outcome, Outcome::Conflict | Outcome::DeadLettered);
-        let rows = self.rows.iter().filter(|row| remembered(row));
+        let remembered =
+            |row: &EventRow| !matches!(row.outcome, Outcome::Conflict | Outcome::DeadLettered | Outcome::Parked);
+        let rows = self.rows.iter().chain(&self.released).filter(|row| remembered(row));
         let decided =
             rows.map(|row| Decided { dedup_key: row.report.dedup_key(), event_id: row.event_id, outcome: row.outcome });
         decided.collect()

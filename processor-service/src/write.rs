@@ -4,20 +4,22 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use shared::shipment::transition::IdentifiedEvent;
-use shared::shipment::{Judgement, LogPosition, Outcome, RejectReason, Shipment, ShipmentCreated, TrackingNumber};
+use shared::shipment::{
+    Judgement, LogPosition, Outcome, ParkedEvent, RejectReason, Shipment, ShipmentCreated, TrackingNumber,
+};
 use shared::shipment_store::{EventRow, RowPosition, StateWrite};
 
-/// The row of an event that was judged at `position`. `owner` is the shipment as it was when it was judged.
+/// The row of an event whose record stands at `position`. `owner` is its shipment, if there is one.
 pub(crate) fn row(
     event: &IdentifiedEvent,
     judgement: &Judgement,
     position: RowPosition,
     owner: Option<&Shipment>,
 ) -> EventRow {
-    let after = judgement.shipment.as_ref();
     EventRow {
         event_id: event.id,
         position,
+        released_at: None,
         outcome: judgement.outcome,
         outcome_reason: judgement.reason,
         from: judgement.from,
@@ -26,9 +28,21 @@ pub(crate) fn row(
         report: event.report.clone(),
         recorded_at: event.recorded_at,
         reporter: event.reporter.clone(),
-        shipment_client_id: after.or(owner).map(|shipment| shipment.terms.client_id.clone()),
-        version: after.map(|shipment| shipment.state.version),
+        shipment_client_id: owner.map(|shipment| shipment.terms.client_id.clone()),
+        version: judgement.version,
     }
+}
+
+/// The row of a parked event that the record at `released_at` released.
+pub(crate) fn released_row(
+    parked: &ParkedEvent,
+    judgement: &Judgement,
+    released_at: RowPosition,
+    owner: Option<&Shipment>,
+) -> EventRow {
+    let position = RowPosition { log: parked.position, ..released_at };
+    let row = row(&IdentifiedEvent::from(parked), judgement, position, owner);
+    EventRow { released_at: Some(released_at.log), ..row }
 }
 
 /// The row of an event whose documents the store refused: a dead letter's, or that of a conflict, which stands beside the first event of
@@ -42,6 +56,7 @@ pub(crate) fn refused_row(event: &IdentifiedEvent, outcome: Outcome, position: R
     EventRow {
         event_id: event.id,
         position,
+        released_at: None,
         outcome,
         outcome_reason: Some(if is_conflict { RejectReason::KeyConflict } else { RejectReason::StoreRefused }),
         from: None,
@@ -58,20 +73,37 @@ pub(crate) fn refused_row(event: &IdentifiedEvent, outcome: Outcome, position: R
 /// The shipments that a batch changes: all events of one shipment become one write.
 #[derive(Default)]
 pub(crate) struct Changed {
-    shipments: HashMap<TrackingNumber, (Shipment, Option<Arc<ShipmentCreated>>, i32)>,
+    shipments: HashMap<TrackingNumber, After>,
+}
+
+struct After {
+    shipment: Shipment,
+    created: Option<Arc<ShipmentCreated>>,
+    partition: i32,
+    /// What is parked of it has changed.
+    parking: bool,
 }
 
 impl Changed {
-    /// `shipment` is the state after an event whose record stands on `partition`; `created` when that was its registration.
-    pub(crate) fn add(&mut self, shipment: Shipment, created: Option<Arc<ShipmentCreated>>, partition: i32) {
+    /// `shipment` is the state after a record that stands on `partition`; `created` when that was its registration; `parking` when something of it
+    /// is parked, or was before.
+    pub(crate) fn add(
+        &mut self,
+        shipment: Shipment,
+        created: Option<Arc<ShipmentCreated>>,
+        partition: i32,
+        parking: bool,
+    ) {
         let number = shipment.tracking_number;
-        let earlier = self.shipments.remove(&number).and_then(|(_, created, _)| created);
-        self.shipments.insert(number, (shipment, created.or(earlier), partition));
+        let (earlier, parked) =
+            self.shipments.remove(&number).map_or((None, false), |before| (before.created, before.parking));
+        let (created, parking) = (created.or(earlier), parking || parked);
+        self.shipments.insert(number, After { shipment, created, partition, parking });
     }
 
     /// The shipment as the batch has changed it so far.
     pub(crate) fn get(&self, number: TrackingNumber) -> Option<&Shipment> {
-        self.shipments.get(&number).map(|(shipment, _, _)| shipment)
+        self.shipments.get(&number).map(|after| &after.shipment)
     }
 
     /// One write for each shipment, in order of their numbers.
@@ -79,10 +111,11 @@ impl Changed {
         let mut writes: Vec<_> = self
             .shipments
             .iter()
-            .map(|(&tracking_number, (shipment, created, _))| StateWrite {
+            .map(|(&tracking_number, after)| StateWrite {
                 tracking_number,
-                created: created.clone(),
-                state: shipment.state.clone(),
+                created: after.created.clone(),
+                state: after.shipment.state.clone(),
+                parking: after.parking.then_some(after.partition),
             })
             .collect();
         writes.sort_unstable_by_key(|write| write.tracking_number);
@@ -91,7 +124,7 @@ impl Changed {
 
     /// The states with their partitions, for the cache.
     pub(crate) fn into_shipments(self) -> impl Iterator<Item = (Shipment, i32)> {
-        self.shipments.into_values().map(|(shipment, _, partition)| (shipment, partition))
+        self.shipments.into_values().map(|after| (after.shipment, after.partition))
     }
 }
 

@@ -36,7 +36,8 @@ fn shipment_in(status: Status, allow_cancel_in_transit: bool) -> Shipment {
     let created = creation();
     let id = Event::Created(Box::new(created.clone())).event_id();
     let state = ShipmentState { current_status: status, ..ShipmentState::created(&created, id, at(0)) };
-    let terms = Terms { client_id: "client_001".to_owned(), policy: Policy::Strict, allow_cancel_in_transit };
+    let (client_id, policy) = ("client_001".to_owned(), Policy::Strict);
+    let terms = Terms { client_id, policy, allow_cancel_in_transit, park_seconds: 0 };
     Shipment { tracking_number: created.tracking_number, terms: Arc::new(terms), state }
 }
 

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde_json::Value;
 use shared::event_log::{LogRecord, NewRecord};
-use shared::shipment::{EventId, ShipmentState};
+use shared::shipment::{self, EventId, LogPosition, ShipmentState};
 use shared::shipment_store::{EventRow, ShipmentReader};
 
-use crate::model::{Document, Expected, Row};
+use crate::model::{Document, Expected, Place, Row};
 use crate::platform::{Platform, now};
-use crate::workload::{INDEX, Workload};
+use crate::workload::{INDEX, Workload, number};
 
 /// Compares the platform with the model.
 pub(crate) struct Checker<'a> {
@@ -47,23 +47,29 @@ impl<'a> Checker<'a> {
         if effect.letter.is_some() && !platform.letters.iter().any(|letter| letter_of(letter).0 == index) {
             return Err("its dead letter is not there".to_owned());
         }
-        if effect.change && !platform.changes.iter().any(|change| Some(change_of(change)) == self.ids[index]) {
-            return Err("its change was not published".to_owned());
+        for &judged in &effect.judged {
+            let is_published = |change| Some(change_of(change)) == self.ids[judged];
+            if self.expected.changes(judged) && !platform.changes.iter().any(is_published) {
+                return Err(format!("the change of record {judged} was not published"));
+            }
         }
         Ok(())
     }
 
-    /// The row of a record is there, and its state or a newer one.
+    /// The rows of what a record has judged are there, its own too, and its state or a newer one.
     fn is_decided(&self, index: usize, platform: &Platform) -> Result<(), String> {
-        let (Some(row), Some(id)) = (&self.expected.effects[index].row, self.ids[index]) else { return Ok(()) };
-        let place = if row.outcome == "conflict" { id.conflict_row() } else { id.first_row() };
-        let found = now(platform.majority.events(&[place])).map_err(|error| error.to_string())?;
-        let found = found.first().ok_or("its row is not there")?;
-        if self.index_of_row(found) != index {
-            return Err(format!("record {} stands in the place of its row", self.index_of_row(found)));
+        self.row_of_record(index, platform)?;
+        for &judged in &self.expected.effects[index].judged {
+            let outcome = self.row_of_record(judged, platform)?;
+            let expected = self.expected.effects[judged].row.as_ref().map(|row| row.outcome);
+            if outcome != expected {
+                return Err(format!("the row of record {judged} says {outcome:?} instead of {expected:?}"));
+            }
         }
-        if row.version.is_some() {
-            let stored = now(platform.majority.shipment(id.tracking_number)).map_err(|error| error.to_string())?;
+        let shipment = self.workload.records[index].shipment;
+        if self.expected.documents.get(&shipment).is_some_and(|states| states.contains_key(&index)) {
+            let number = number(shipment).parse().expect("well-formed");
+            let stored = now(platform.majority.shipment(number)).map_err(|error| error.to_string())?;
             let (_, epoch, offset) = self.workload.position(index);
             let position = stored.map(|stored| stored.state.position);
             if position.is_none_or(|position| (position.epoch, position.offset) < (epoch, offset)) {
@@ -73,11 +79,27 @@ impl<'a> Checker<'a> {
         Ok(())
     }
 
+    /// The outcome that the row of a record says, if it has one.
+    fn row_of_record(&self, index: usize, platform: &Platform) -> Result<Option<&'static str>, String> {
+        let (Some(row), Some(id)) = (&self.expected.effects[index].row, self.ids[index]) else { return Ok(None) };
+        let place = if row.outcome == "conflict" { id.conflict_row() } else { id.first_row() };
+        let found = now(platform.majority.events(&[place])).map_err(|error| error.to_string())?;
+        let found = found.first().ok_or("its row is not there")?;
+        if self.index_of_row(found) != index {
+            return Err(format!("record {} stands in the place of its row", self.index_of_row(found)));
+        }
+        Ok(Some(found.outcome.as_str()))
+    }
+
     /// What the window and the waiting callers are told is true, and every state is that of its position.
     pub(crate) fn after_a_call(&self, platform: &mut Platform) -> Result<(), String> {
         for decided in std::mem::take(&mut platform.remembered) {
             let index =
                 self.by_id.get(&decided.event_id).copied().ok_or("the window knows an event that nobody sent")?;
+            let expected = self.expected.effects[index].row.as_ref().map(|row| row.outcome);
+            if expected != Some(decided.outcome.as_str()) {
+                return Err(format!("the window says {} of record {index} instead of {expected:?}", decided.outcome));
+            }
             self.is_decided(index, platform).map_err(|what| format!("the window knows record {index} and {what}"))?;
         }
         for end in std::mem::take(&mut platform.announced) {
@@ -117,7 +139,7 @@ impl<'a> Checker<'a> {
             .filter_map(|(index, effect)| Some((index, effect.row.as_ref()?)))
             .collect();
         for row in &rows {
-            let (index, found) = (self.index_of_row(row), row_of(row));
+            let (index, found) = (self.index_of_row(row), self.row_of(row));
             if expected.get(&index) != Some(&&found) || self.ids[index] != Some(row.event_id) {
                 return Err(format!("the row of record {index} is {found:?} instead of {:?}", expected.get(&index)));
             }
@@ -138,20 +160,21 @@ impl<'a> Checker<'a> {
     fn feed(&self, platform: &Platform) -> Result<(), String> {
         let mut published: HashMap<usize, &NewRecord> = HashMap::new();
         let mut newest: HashMap<usize, usize> = HashMap::new();
+        let judged = self.expected.effects.iter().flat_map(|effect| &effect.judged);
+        let turns: HashMap<usize, usize> = judged.enumerate().map(|(turn, &index)| (index, turn)).collect();
         for change in &platform.changes {
             let index = self.by_id.get(&change_of(change)).copied().ok_or("a change of an event that nobody sent")?;
-            let Some(row) = self.expected.effects[index].row.as_ref().filter(|_| self.expected.effects[index].change)
-            else {
+            let Some(row) = self.expected.effects[index].row.as_ref().filter(|_| self.expected.changes(index)) else {
                 return Err(format!("record {index} changed nothing and is in the feed"));
             };
             let newest = newest.entry(self.workload.records[index].shipment).or_default();
             match published.insert(index, change) {
                 Some(before) if before == change => {}
                 Some(_) => return Err(format!("the change of record {index} was published in two forms")),
-                None if index < *newest => {
-                    return Err(format!("the change of record {index} was first published behind that of {newest}"));
+                None if turns[&index] < *newest => {
+                    return Err(format!("the change of record {index} was first published behind a later one"));
                 }
-                None => *newest = index,
+                None => *newest = turns[&index],
             }
             let value: Value = serde_json::from_slice(change.value.as_deref().unwrap_or_default()).unwrap_or_default();
             if value["from"].as_str() != row.from
@@ -165,13 +188,33 @@ impl<'a> Checker<'a> {
     }
 
     fn index_of_row(&self, row: &EventRow) -> usize {
-        let position = row.position;
-        let place = (position.partition as usize, position.log.epoch, position.log.offset);
-        self.at.get(&place).copied().unwrap_or(usize::MAX)
+        self.index_at(row.position.partition, row.position.log)
+    }
+
+    fn index_at(&self, partition: i32, position: LogPosition) -> usize {
+        self.at.get(&(partition as usize, position.epoch, position.offset)).copied().unwrap_or(usize::MAX)
+    }
+
+    fn row_of(&self, row: &EventRow) -> Row {
+        Row {
+            outcome: row.outcome.as_str(),
+            reason: row.outcome_reason.map(|reason| reason.as_str()),
+            from: row.from.map(|status| status.as_str()),
+            to: row.to.map(|status| status.as_str()),
+            late: row.late,
+            version: row.version,
+            has_owner: row.shipment_client_id.as_deref() == Some("owner"),
+            recorded_at: row.recorded_at.as_millis(),
+            released_by: row.released_at.map(|position| self.index_at(row.position.partition, position)),
+        }
     }
 
     fn document(&self, state: &ShipmentState) -> Document {
         let index = |id: EventId| self.by_id.get(&id).copied().unwrap_or(usize::MAX);
+        let place = |place: &shipment::Place| match place {
+            shipment::Place::Waiting { of, until } => Place::DeadLetter { offset: of.offset, until: until.as_millis() },
+            shipment::Place::Event(event) => Place::Record(index(event.event_id)),
+        };
         Document {
             status: state.current_status.as_str(),
             version: state.version,
@@ -180,20 +223,8 @@ impl<'a> Checker<'a> {
             last_scan: state.last_scan.as_ref().map_or(usize::MAX, |entry| index(entry.event_id)),
             attempts: state.attempts,
             exception: state.exception.as_ref().map(|entry| index(entry.event_id)),
+            queue: state.parked.iter().map(place).collect(),
         }
-    }
-}
-
-fn row_of(row: &EventRow) -> Row {
-    Row {
-        outcome: row.outcome.as_str(),
-        reason: row.outcome_reason.map(|reason| reason.as_str()),
-        from: row.from.map(|status| status.as_str()),
-        to: row.to.map(|status| status.as_str()),
-        late: row.late,
-        version: row.version,
-        has_owner: row.shipment_client_id.as_deref() == Some("owner"),
-        recorded_at: row.recorded_at.as_millis(),
     }
 }
 

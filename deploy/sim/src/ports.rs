@@ -11,8 +11,8 @@ use shared::applied::{AnnounceError, AppliedAnnouncer};
 use shared::dedup_window::{Decided, DedupWindow, WindowError};
 use shared::event_log::{AppendError, Appended, EventAppender, NewRecord, Position, Topic};
 use shared::operator_log::memory::MemoryOperatorLog;
-use shared::shipment::{EventId, Outcome, RowId, Shipment, TrackingNumber};
-use shared::shipment_store::{EventRow, Inserted, KnownKey, ShipmentWriter, StateWrite, StoreError};
+use shared::shipment::{EventId, LogPosition, Outcome, RowId, Shipment, TrackingNumber};
+use shared::shipment_store::{EventRow, Inserted, KnownKey, ParkedShipment, ShipmentWriter, StateWrite, StoreError};
 
 use crate::platform::{Effect, Platform, now};
 
@@ -145,6 +145,15 @@ impl ShipmentWriter for Gate {
 
     async fn write_states(&self, writes: &[StateWrite]) -> Result<(), StoreError> {
         self.perform(Effect::States(writes.to_vec())).await.map(drop)
+    }
+
+    async fn released_at(&self, records: &[(TrackingNumber, LogPosition)]) -> Result<Vec<EventRow>, StoreError> {
+        self.read("read what was released", |platform| now(platform.majority.released_at(records))).await?
+    }
+
+    /// Asked beside the lane, by what appends the releases; here the workload has them.
+    async fn parked(&self, _: &[i32], _: u32) -> Result<Vec<ParkedShipment>, StoreError> {
+        Ok(Vec::new())
     }
 
     async fn check(&self) -> Result<(), StoreError> {

@@ -26,8 +26,7 @@ pub(crate) fn shrink(mut schedule: Schedule) -> Schedule {
         }
         for index in (0..schedule.workload.records.len()).rev() {
             let mut fewer = schedule.clone();
-            fewer.workload.records.remove(index);
-            fewer.workload.second_life -= usize::from(index < fewer.workload.second_life);
+            fewer.workload.leave_out(index);
             if fails(&fewer) {
                 schedule = fewer;
             }

@@ -3,8 +3,9 @@
 use std::fmt;
 
 use serde_json::{Value, json};
+use shared::dead_letters::REPLAY_OF;
 use shared::event_log::{Header, LogRecord, NewRecord, Position};
-use shared::shipment::record::{CREATED_TYPE, REPORTED_TYPE, decode, to_json};
+use shared::shipment::record::{CREATED_TYPE, RELEASED_TYPE, REPORTED_TYPE, decode, to_json};
 use shared::shipment::{EventId, Timestamp};
 
 use crate::dice::Dice;
@@ -33,15 +34,26 @@ pub(crate) struct Record {
     pub(crate) claim: Claim,
     /// Who sends it.
     pub(crate) sender: Sender,
+    /// It was redriven: the record that it repeats, by its index. An operator has mended it meanwhile, or not.
+    pub(crate) repeats: Option<usize>,
 }
 
 /// What a record claims.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Claim {
-    Created { field: bool, cancel_in_transit: bool, weight: usize },
+    Created {
+        field: bool,
+        cancel_in_transit: bool,
+        parks: bool,
+        weight: usize,
+    },
     Status(&'static str),
     Kind(&'static str),
     Poison(&'static str),
+    /// Dead letters that were to be waited for until then, in milliseconds, are given up.
+    Release {
+        until: i64,
+    },
 }
 
 /// Who sends a record.
@@ -59,6 +71,10 @@ pub(crate) enum Sender {
 pub(crate) const REFUSED: usize = 3;
 /// What it refuses, in milliseconds: multiples of this.
 pub(crate) const REFUSED_MILLIS: i64 = 2_000;
+/// How long a shipment that parks waits for a dead letter, in seconds.
+pub(crate) const PARK_SECONDS: i64 = 1;
+/// What the topic is called.
+pub(crate) const TOPIC: &str = "events";
 /// The header by which a dead letter names its record: a number from 0.
 pub(crate) const INDEX: &str = "sim-record";
 pub(crate) const STATUSES: [&str; 5] = ["picked_up", "in_warehouse", "in_transit", "delivered", "cancelled"];
@@ -71,12 +87,22 @@ impl Workload {
         let mut records: Vec<Record> = Vec::new();
         let mut lives = vec![0; shipments];
         for index in 0..3 + dice.below(12) {
+            let operated = if dice.percent(20) { operated(dice, &records) } else { None };
             let new = Record::next(dice, index, &mut lives);
-            let record = if records.is_empty() || dice.percent(65) { new } else { again(dice.one_of(&records), dice) };
-            records.push(record);
+            let new = if records.is_empty() || dice.percent(65) { new } else { again(dice.one_of(&records), dice) };
+            records.push(operated.unwrap_or(new));
         }
         let second_life = if dice.percent(15) { dice.below(records.len()) } else { records.len() };
         Self { partitions, records, second_life }
+    }
+
+    /// Leaves out record `index`.
+    pub(crate) fn leave_out(&mut self, index: usize) {
+        self.records.remove(index);
+        self.second_life -= usize::from(index < self.second_life);
+        for record in &mut self.records {
+            record.repeats = record.repeats.filter(|of| *of != index).map(|of| of - usize::from(index < of));
+        }
     }
 
     /// The partition, epoch and offset of record `index`.
@@ -91,12 +117,16 @@ impl Workload {
     /// Record `index` as it stands in the log.
     pub(crate) fn log_record(&self, index: usize) -> LogRecord {
         let (partition, _, offset) = self.position(index);
-        self.records[index].encoded(index).at(Position { partition: partition as i32, offset }, recorded_at(index))
+        let mut record = self.records[index].encoded(index);
+        if let Some((partition, _, offset)) = self.records[index].repeats.map(|of| self.position(of)) {
+            record.headers.push(Header::text(REPLAY_OF, format!("{TOPIC}/{partition}/{offset}")));
+        }
+        record.at(Position { partition: partition as i32, offset }, recorded_at(index))
     }
 
     /// The ids of the records, where they are no poison.
     pub(crate) fn ids(&self) -> Vec<Option<EventId>> {
-        let id = |index| Some(decode(&self.log_record(index)).ok()?.event_id());
+        let id = |index| Some(decode(&self.log_record(index)).ok()?.event()?.event_id());
         (0..self.records.len()).map(id).collect()
     }
 }
@@ -105,10 +135,38 @@ impl Workload {
 fn again(earlier: Record, dice: &mut Dice) -> Record {
     let claim = match earlier.claim {
         claim if dice.percent(60) => claim,
-        Claim::Created { field, cancel_in_transit, .. } => Claim::Created { field, cancel_in_transit, weight: 2 },
+        Claim::Created { field, cancel_in_transit, parks, .. } => {
+            Claim::Created { field, cancel_in_transit, parks, weight: 2 }
+        }
         _ => Claim::Status(dice.one_of(&STATUSES)),
     };
     Record { claim, ..earlier }
+}
+
+/// What an operator does about a dead letter: redrives it, mostly mended, or has waited long enough.
+fn operated(dice: &mut Dice, records: &[Record]) -> Option<Record> {
+    let is_dead = |&index: &usize| matches!(records[index].claim, Claim::Poison(_)) || records[index].is_refused(index);
+    let dead: Vec<usize> = (0..records.len()).filter(is_dead).collect();
+    if dead.is_empty() {
+        return None;
+    }
+    let of = dice.one_of(&dead);
+    let letter = records[of];
+    let was_reported = |word: &'static str| {
+        records[..of].iter().any(|record| record.shipment == letter.shipment && record.claim == Claim::Status(word))
+    };
+    let missing = STATUSES.into_iter().find(|&word| !was_reported(word));
+    let claim = match dice.below(10) {
+        // Nobody mends what the store refuses.
+        below if below < 4 || letter.shipment == REFUSED => {
+            Claim::Release { until: recorded_at(of) + PARK_SECONDS * 1_000 - dice.one_of(&[0, 0, 0, 1]) }
+        }
+        4..=5 => letter.claim,
+        6 => Claim::Status(dice.one_of(&STATUSES)),
+        _ => Claim::Status(missing.unwrap_or("delivered")),
+    };
+    let repeats = if matches!(claim, Claim::Release { .. }) { None } else { letter.repeats.or(Some(of)) };
+    Some(Record { claim, repeats, ..letter })
 }
 
 impl Record {
@@ -117,21 +175,24 @@ impl Record {
         let shipment = dice.below(lives.len());
         let life = lives[shipment];
         lives[shipment] += 1;
-        let claim = match dice.below(20) {
-            0..=12 if life == 0 => {
-                Claim::Created { field: dice.percent(50), cancel_in_transit: dice.percent(20), weight: 1 }
-            }
+        let claim = match dice.below(22) {
+            0..=12 if life == 0 => Claim::Created {
+                field: dice.percent(50),
+                cancel_in_transit: dice.percent(20),
+                parks: dice.percent(70),
+                weight: 1,
+            },
             0..=12 => Claim::Status(STATUSES[(life - 1).min(3)]),
             13..=15 => Claim::Status(dice.one_of(&STATUSES)),
             16..=17 => Claim::Kind(dice.one_of(&KINDS)),
-            18 => Claim::Created { field: dice.percent(50), cancel_in_transit: false, weight: 1 },
+            18 => Claim::Created { field: dice.percent(50), cancel_in_transit: false, parks: false, weight: 1 },
             _ => Claim::Poison(dice.one_of(&POISON)),
         };
         // Some come late, a few happened before the registration (which is at second 100).
         let early = dice.one_of(&[0, 0, 0, 0, 0, 4, 4, 950]);
         let sender = dice.one_of(&[Sender::Nobody, Sender::Nobody, Sender::Owner, Sender::Owner, Sender::Stranger]);
         let second = 1_000 + index as i64 - early;
-        Self { shipment, second, source: dice.below(2), claim, sender }
+        Self { shipment, second, source: dice.below(2), claim, sender, repeats: None }
     }
 
     /// Whether the store refuses the row of this record, which is the one at `index`.
@@ -146,16 +207,18 @@ impl Record {
     fn encoded(&self, index: usize) -> NewRecord {
         let number = number(self.shipment);
         let (ce_type, mut value) = match self.claim {
-            Claim::Created { field, cancel_in_transit, weight } => {
+            Claim::Created { field, cancel_in_transit, parks, weight } => {
                 let policy = if field { "field" } else { "strict" };
                 let body = json!({"tracking_number": number, "client_id": "owner", "created_at": time(recorded_at(index)),
                     "origin_address": "a", "origin_lat": 1, "origin_lng": 1, "destination_address": "b", "destination_lat": 1,
                     "destination_lng": 1, "weight_kg": weight, "length_cm": 1, "width_cm": 1, "height_cm": 1,
-                    "content_description": "c", "transition_policy": policy, "allow_cancel_in_transit": cancel_in_transit});
+                    "content_description": "c", "transition_policy": policy, "allow_cancel_in_transit": cancel_in_transit,
+                    "park_seconds": if parks { PARK_SECONDS } else { 0 }});
                 (CREATED_TYPE, body)
             }
             Claim::Status(word) => (REPORTED_TYPE, json!({"tracking_number": number, "status": word})),
             Claim::Kind(word) => (REPORTED_TYPE, json!({"tracking_number": number, "kind": word})),
+            Claim::Release { until } => (RELEASED_TYPE, json!({"tracking_number": number, "until": time(until)})),
             Claim::Poison("UNKNOWN_TYPE") => ("something.else", json!({})),
             Claim::Poison(_) => (REPORTED_TYPE, json!({"tracking_number": number, "status": "picked_up"})),
         };
@@ -202,8 +265,11 @@ fn time(millis: i64) -> Value {
 
 impl fmt::Display for Record {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { shipment, second, source, claim, sender } = self;
+        let Self { shipment, second, source, claim, sender, repeats } = self;
         write!(formatter, "shipment {shipment}: {claim:?} at second {second} by source {source}, sent by {sender:?}")?;
+        if let Some(of) = repeats {
+            write!(formatter, "; it repeats record {of}")?;
+        }
         if *shipment == REFUSED { write!(formatter, "; the store refuses even seconds") } else { Ok(()) }
     }
 }

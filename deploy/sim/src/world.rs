@@ -20,7 +20,7 @@ use crate::check::Checker;
 use crate::dice::Dice;
 use crate::platform::Platform;
 use crate::ports::{Gate, Verdict};
-use crate::workload::Workload;
+use crate::workload::{TOPIC, Workload};
 
 /// One step: what happens (a kind of `World::step`), to whom, how, and how much of it. All zeros is the step of a calm world: the first owner
 /// goes on, and what it asks for is done.
@@ -373,8 +373,7 @@ impl Broker {
 impl Owner {
     fn new(name: usize, epoch: i64, platform: Arc<Mutex<Platform>>) -> Self {
         let gate = Gate::new(platform);
-        let config =
-            Config { lanes: 1, epoch, topic: "events".to_owned(), group: "group".to_owned(), storm_percent: 0 };
+        let config = Config { lanes: 1, epoch, topic: TOPIC.to_owned(), group: "group".to_owned(), storm_percent: 0 };
         let processor =
             Processor::new(config, gate.ports(), clock, &MetricRegistry::default()).expect("a registry of its own");
         // Without tokio's budget, which a lane that is polled by hand would use up.

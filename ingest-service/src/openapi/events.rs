@@ -101,7 +101,7 @@ pub(super) fn describe(book: &mut Book, max_batch: usize) {
             .text("For admins, the sender's client and the shipment's client. To anybody else it is not there.")
             .takes(part("event_id", "The event.", schema::<EventId>(), EVENT))
             .awaits()
-            .answers(StatusCode::OK, "The event: `queued` until it is judged.", found, &[])
+            .answers(StatusCode::OK, "The event: `queued` until it is judged, `parked` while it waits behind one of its shipment that could not be processed.", found, &[])
             .such_as(json!({
                 "event_id": EVENT, "tracking_number": NUMBER, "outcome": "applied", "reason": null, "from": "created", "to": "picked_up",
                 "timestamp": "2025-02-12T16:30:00Z", "recorded_at": "2025-02-12T16:30:02.123Z", "partition": 7, "offset": 1042,

@@ -93,6 +93,9 @@ fn answer(id: EventId, verdict: &Verdict, wait: Option<Wait>, mapped: Option<Rea
         Verdict::Entered(outcome) => (outcome.as_str(), "Event recorded in the history; it moved nothing"),
         Verdict::Duplicate => ("duplicate", "The same event was there before"),
         Verdict::DeadLettered => ("dead_lettered", "Event accepted, but it could not be processed; it is kept"),
+        Verdict::Parked => {
+            ("parked", "Event accepted; it waits behind an earlier one of its shipment that could not be processed")
+        }
         Verdict::Queued | Verdict::Refused(_) => (outcome::QUEUED, "Event accepted for processing"),
     };
     let known = matches!(verdict, Verdict::Entered(_) | Verdict::Duplicate);

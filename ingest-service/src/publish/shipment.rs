@@ -104,6 +104,7 @@ fn decide(edge: &Edge, mut body: ShipmentBody, tracking_number: TrackingNumber) 
         created_at,
         estimated_delivery: created_at.plus(service_type.delivery_time()),
         allow_cancel_in_transit: edge.config.allow_cancel_in_transit,
+        park_seconds: edge.config.park_seconds,
     }
 }
 

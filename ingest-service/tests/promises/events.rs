@@ -102,13 +102,14 @@ async fn a_registration_is_found_by_a_get_once_it_is_answered_201() {
             assert!(same, "{member} in {value}"); // 15 is written 15.0
         }
     }
+    assert_eq!(value.get("park_seconds"), None, "it does not park");
 }
 
 // contract: "A shipment is judged by one policy for its whole life"
 // contract: "`allow_cancel_in_transit` (default from"
 #[tokio::test]
 async fn what_a_shipment_is_judged_by_stands_in_its_record_by_request_or_else_by_setting() {
-    let settings = [("TRANSITION_POLICY", "field"), ("ALLOW_CANCEL_IN_TRANSIT", "true")];
+    let settings = [("TRANSITION_POLICY", "field"), ("ALLOW_CANCEL_IN_TRANSIT", "true"), ("PARK_SECONDS", "90")];
     let world = World::set(&settings).await;
     let _processor = world.processor(Announce::Yes);
     for (asked, given) in [(Value::Null, "field"), (json!("strict"), "strict")] {
@@ -122,7 +123,7 @@ async fn what_a_shipment_is_judged_by_stands_in_its_record_by_request_or_else_by
         let mut values = values.map(|value| serde_json::from_slice::<Value>(&value).expect("JSON"));
         let value = values.find(|value| value["tracking_number"] == *number).expect("its record");
         assert_eq!(value["transition_policy"], given, "{value}");
-        assert_eq!(value["allow_cancel_in_transit"], true, "{value}");
+        assert_eq!((&value["allow_cancel_in_transit"], &value["park_seconds"]), (&json!(true), &json!(90)), "{value}");
     }
 }
 

@@ -5,6 +5,7 @@ use shared::dedup_window::memory::MemoryWindow;
 use shared::dedup_window::{Decided, DedupWindow};
 use shared::event_log::memory::MemoryLog;
 use shared::event_log::{EventAppender, Topic};
+use shared::shipment::record::Said;
 use shared::shipment::transition::IdentifiedEvent;
 use shared::shipment::{LogPosition, Outcome, judge, record};
 use shared::shipment_store::memory::MemoryStore;
@@ -13,7 +14,7 @@ use shared::shipment_store::{EventRow, RowPosition, ShipmentWriter, StateWrite};
 /// Judges every record from the first on; what was decided before comes out the same and is written once.
 pub(crate) async fn process(log: &MemoryLog, store: &MemoryStore, window: &MemoryWindow) {
     for stored in log.records(Topic::Events) {
-        let decoded = record::decode(&stored).expect("the edge writes no poison");
+        let decoded = record::decode(&stored).ok().and_then(Said::event).expect("the edge writes no poison");
         let dedup_key = decoded.dedup_key();
         let event = IdentifiedEvent::from(decoded);
         let position = LogPosition { epoch: 0, offset: stored.position.offset };
@@ -31,6 +32,7 @@ pub(crate) async fn process(log: &MemoryLog, store: &MemoryStore, window: &Memor
         let row = EventRow {
             event_id: event.id,
             position: RowPosition { log: position, partition: stored.position.partition },
+            released_at: None,
             outcome: judged.outcome,
             outcome_reason: judged.reason,
             from: judged.from,
@@ -46,7 +48,7 @@ pub(crate) async fn process(log: &MemoryLog, store: &MemoryStore, window: &Memor
         store.insert_events(&[row]).await.expect("reachable");
         if let Some(shipment) = judged.shipment {
             let created = event.created.clone();
-            let write = StateWrite { tracking_number: number, created, state: shipment.state };
+            let write = StateWrite { tracking_number: number, created, state: shipment.state, parking: None };
             store.write_states(&[write]).await.expect("reachable");
         }
         if let Some(change) = change {

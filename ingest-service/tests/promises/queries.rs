@@ -112,7 +112,12 @@ async fn a_page_may_be_short_and_a_total_a_lower_bound_and_the_walk_goes_on() {
     let bounds = ListBounds { page: 2, total: 3, counted: 4, sorted: 1 };
     let bounded = Arc::new(MemoryStore::within(bounds));
     for StoredShipment { created, state } in world.store.all_shipments() {
-        let write = StateWrite { tracking_number: created.tracking_number, created: Some(Arc::new(created)), state };
+        let write = StateWrite {
+            tracking_number: created.tracking_number,
+            created: Some(Arc::new(created)),
+            state,
+            parking: None,
+        };
         bounded.write_states(&[write]).await.expect("in memory");
     }
     let world = World::with(|ports| ports.store = bounded).await;

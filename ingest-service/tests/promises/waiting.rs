@@ -124,13 +124,14 @@ async fn a_row_without_its_state_is_not_an_answer_yet() {
     // The processor writes the row, and dies before it writes the state.
     let record = accepted.await;
     let id: EventId = record.header("ce_id").expect("an id").parse().expect("well-formed");
-    let event = shared::shipment::record::decode(&record).expect("an event");
+    let event = shared::shipment::record::decode(&record).ok().and_then(|said| said.event()).expect("an event");
     let row = EventRow {
         event_id: id,
         position: RowPosition {
             log: LogPosition { epoch: 0, offset: record.position.offset },
             partition: record.position.partition,
         },
+        released_at: None,
         outcome: Outcome::Applied,
         outcome_reason: None,
         from: None,

@@ -111,6 +111,16 @@ impl Lanes {
         &self.queues[lane]
     }
 
+    /// The partitions that are ours.
+    pub(crate) fn owned(&self) -> Vec<i32> {
+        let owned = |queue: &Arc<LaneQueue>| {
+            let inner = queue.inner();
+            let ours = inner.partitions.iter().filter(|(_, known)| known.owned);
+            ours.map(|(&partition, _)| partition).collect::<Vec<_>>()
+        };
+        self.queues.iter().flat_map(owned).collect()
+    }
+
     /// Lets the lanes end when their queues are empty.
     pub(crate) fn close(&self) {
         for queue in &self.queues {

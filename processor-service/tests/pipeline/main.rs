@@ -3,6 +3,7 @@
 mod faults;
 mod field;
 mod metrics;
+mod parking;
 mod rebuilds;
 mod redriven;
 mod storm;

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::sync::Arc;
+use std::time::Duration;
 
 use processor_service::command::Command;
 use processor_service::config::Config;
@@ -9,12 +10,14 @@ use processor_service::follow::Follow;
 use processor_service::tools::{self, Finished, Screen, ToolError, Tools};
 use processor_service::{Ports, Processor};
 use shared::applied::AppliedAnnouncer;
+use shared::dead_letters::REPLAY_OF;
 use shared::event_log::memory::MemoryLog;
-use shared::event_log::{NewRecord, Position, Topic};
+use shared::event_log::{Header, NewRecord, Position, Topic};
 use shared::metrics::MetricRegistry;
 use shared::projection::memory::MemoryProjection;
 use shared::projection::{Generation, ProjectionControl};
 use shared::settings::Environment;
+use shared::shipment::record::{self, Release};
 use shared::shipment::{Event, Status};
 use shared::shipment_store::ShipmentReader;
 use tokio::task::JoinHandle;
@@ -117,7 +120,28 @@ async fn every_outcome(world: &World) {
     let key = Some(bytes::Bytes::copy_from_slice(number(50).as_str().as_bytes()));
     let poison = NewRecord { key, partition: None, value: None, headers: Vec::new(), timestamp: None };
     let second = world.append(vec![poison]).await;
-    world.settled(&[first, second].concat()).await;
+    world.settled(&[first, second, held_up(world).await].concat()).await;
+}
+
+/// Shipments that park: one whose dead letter was repaired, one whose was given up, one that still waits.
+async fn held_up(world: &World) -> Vec<Position> {
+    let mut positions = Vec::new();
+    for n in 80..83 {
+        let mut life = whole_life(number(n));
+        life[0] = created_with(number(n), |body| body["park_seconds"] = 60.into());
+        let mut life: Vec<_> = life.iter().map(|event| record::encode(event, None)).collect();
+        life[2].headers.clear();
+        let written = world.append(life).await;
+        let at = written[2];
+        positions.extend(written);
+        let mut repaired = record::encode(&reported(number(n), "in_warehouse", 2), None);
+        let of = format!("shipments.events/{}/{}", at.partition, at.offset);
+        repaired.headers.push(Header::text(REPLAY_OF, of));
+        let release = Release { tracking_number: number(n), until: now().plus(Duration::from_secs(60)) };
+        let ended = [vec![repaired], vec![release.record()], Vec::new()];
+        positions.extend(world.append(ended[n - 80].clone()).await);
+    }
+    positions
 }
 
 fn same(log: &MemoryLog, topic: Topic, before: usize) -> bool {

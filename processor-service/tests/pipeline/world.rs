@@ -59,6 +59,14 @@ impl Running {
     }
 }
 
+impl Running {
+    /// Ends it wherever it is.
+    pub(crate) async fn crash(self) {
+        self.task.abort();
+        assert!(self.task.await.is_err_and(|ended| ended.is_cancelled()), "it did not end by itself");
+    }
+}
+
 impl World {
     pub(crate) fn new() -> Self {
         Self {

@@ -16,6 +16,8 @@ pub const REPLAY_OF: &str = "x-replay-of";
 pub const REPLAY_BY: &str = "x-replayed-by";
 /// What all headers begin with that the processor adds to a dead letter.
 pub(super) const ADDED: &str = "dlq.";
+/// What stands for the topic in [`Letter::root`] when the letter does not say where its original is.
+const NO_ORIGINAL: &str = "dead-letters";
 /// The reason of a letter that nobody gave one.
 const UNKNOWN: &str = "UNKNOWN";
 
@@ -148,9 +150,19 @@ impl Letter {
         match (&self.replay_of, &self.original) {
             (Some(root), _) => root.clone(),
             (None, Some(original)) => original.to_string(),
-            (None, None) => format!("dead-letters/{}/{}", self.id.0.partition, self.id.0.offset),
+            (None, None) => format!("{NO_ORIGINAL}/{}/{}", self.id.0.partition, self.id.0.offset),
         }
     }
+}
+
+/// The record of the log that a redriven one repeats: the first of all, however often it was redriven. What the topic is called does not matter: a
+/// log that was brought elsewhere says the same.
+#[must_use]
+pub fn repeated(record: &LogRecord) -> Option<Position> {
+    let (place, offset) = record.header(REPLAY_OF)?.rsplit_once('/')?;
+    let (topic, partition) = place.rsplit_once('/')?;
+    let position = Position { partition: partition.parse().ok()?, offset: offset.parse().ok()? };
+    (topic != NO_ORIGINAL).then_some(position)
 }
 
 /// The last header of a name: the processor adds its own behind those that the record brought along.

@@ -29,7 +29,7 @@ use crate::shipment::{Timestamp, TrackingNumber};
 use crate::shipment_store::StoreError;
 
 pub use cursor::Cursor;
-pub use letter::{Letter, LetterId, MalformedId, Original, REPLAY_BY, REPLAY_OF};
+pub use letter::{Letter, LetterId, MalformedId, Original, REPLAY_BY, REPLAY_OF, repeated};
 pub use redrive::{RedriveReport, RedriveRequest, Redriven, Selection};
 pub use show::{Neighbour, Shown, ShownHeader};
 pub use storm::{StormNotice, last_word};

@@ -54,6 +54,11 @@ pub const ZONE: usize = 64;
 pub const CLOCK_AHEAD: Duration = Duration::from_secs(5 * 60);
 /// How many of the newest history entries a shipment shows, besides those that moved the status (contract section 2).
 pub const HISTORY_ENTRIES: usize = 200;
+/// Longest time that a shipment's events are parked behind a dead letter, in seconds: a month. Who has not repaired it by then will not.
+pub const PARK_SECONDS: u32 = 30 * 24 * 3600;
+/// Most places in a shipment's parking, dead letters and events together: as many as a history shows entries. An event has about 1 KB, so the
+/// document stays far below 16 MiB, and a shipment that gets more meanwhile has waited long enough.
+pub const PARKED: usize = 200;
 /// Largest value of a record that the processor decodes, in bytes: sixteen times the largest that the edge can
 /// write, and well below the 16 MiB of a MongoDB document.
 pub const RECORD_BYTES: usize = 256 * 1024;

@@ -22,7 +22,7 @@ pub use event::{Claim, Event, EventBody, Reporter, StatusReported};
 pub use form::{FieldError, UnknownFields};
 pub use identity::{EventId, KeyHash, PayloadHash, RowId};
 pub use registration::{ServiceType, ShipmentBody, ShipmentCreated};
-pub use state::{HistoryEntry, LogPosition, OlderScan, Shipment, ShipmentState, Terms};
+pub use state::{HistoryEntry, LogPosition, OlderScan, ParkedEvent, Place, Shipment, ShipmentState, Terms};
 pub use status::{Kind, Policy, Status};
 pub use timestamp::Timestamp;
 pub use tracking_number::TrackingNumber;

@@ -14,12 +14,15 @@ use super::identity::EventId;
 use super::limits;
 use super::registration::ShipmentCreated;
 use super::timestamp::Timestamp;
+use super::tracking_number::TrackingNumber;
 use crate::event_log::{Header, LogRecord, NewRecord};
 
 /// `ce_type` of a registration.
 pub const CREATED_TYPE: &str = "com.rastro.shipment.created.v1";
 /// `ce_type` of a status event.
 pub const REPORTED_TYPE: &str = "com.rastro.shipment.status_reported.v1";
+/// `ce_type` of the word that dead letters of a shipment have been waited for long enough.
+pub const RELEASED_TYPE: &str = "com.rastro.shipment.parking_released.v1";
 /// `ce_type` of an applied change.
 pub const CHANGED_TYPE: &str = "com.rastro.shipment.changed.v1";
 /// `ce_source` of what the edge writes.
@@ -112,13 +115,24 @@ pub fn cloud_event_headers(
     time: Timestamp,
     traceparent: Option<&str>,
 ) -> Vec<Header> {
+    headers_about(id.tracking_number, Bytes::copy_from_slice(id.text().as_bytes()), ce_type, source, time, traceparent)
+}
+
+fn headers_about(
+    number: TrackingNumber,
+    id: Bytes,
+    ce_type: &'static str,
+    source: &'static str,
+    time: Timestamp,
+    traceparent: Option<&str>,
+) -> Vec<Header> {
     let mut headers = vec![
         Header::text("ce_specversion", "1.0"),
-        Header::text("ce_id", Bytes::copy_from_slice(id.text().as_bytes())),
+        Header::text("ce_id", id),
         Header::text("ce_type", ce_type),
         Header::text("ce_source", source),
         Header::text("ce_time", time.to_string()),
-        Header::text("ce_subject", Bytes::copy_from_slice(id.tracking_number.as_str().as_bytes())),
+        Header::text("ce_subject", Bytes::copy_from_slice(number.as_str().as_bytes())),
         Header::text("content-type", "application/json"),
     ];
     headers.extend(traceparent.map(|traceparent| Header::text("traceparent", traceparent.to_owned())));
@@ -146,29 +160,92 @@ impl<'a> ReportedValue<'a> {
     }
 }
 
+/// The word that the dead letters of a shipment that were waited for until then are given up (see
+/// [`parking`](super::transition::parking)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Release {
+    /// The shipment.
+    pub tracking_number: TrackingNumber,
+    /// The time that has come.
+    pub until: Timestamp,
+}
+
+impl Release {
+    /// Its record.
+    #[must_use]
+    pub fn record(&self) -> NewRecord {
+        let Self { tracking_number: number, until } = *self;
+        let id = format!("rel_{number}_{}", until.as_millis());
+        let headers = headers_about(number, id.into(), RELEASED_TYPE, PROCESSOR_SOURCE, until, None);
+        NewRecord::keyed(number, to_json(self), headers)
+    }
+}
+
+/// What a record of `shipments.events` says.
+#[expect(clippy::large_enum_variant, reason = "all but one record in a million are the large one")]
+#[derive(Clone, Debug, PartialEq)]
+pub enum Said {
+    /// An event.
+    Event(Event),
+    /// That dead letters are not waited for any more.
+    Release(Release),
+}
+
 /// Reads a record of `shipments.events`.
 ///
 /// # Errors
 /// What makes it poison.
-pub fn decode(record: &LogRecord) -> Result<Event, Poison> {
+pub fn decode(record: &LogRecord) -> Result<Said, Poison> {
     let value = record.value.as_ref().ok_or(Poison::NoValue)?;
     if value.len() > limits::RECORD_BYTES {
         return Err(Poison::TooLarge(value.len()));
     }
     let ce_type = record.header("ce_type");
     let broker_time = Timestamp::from_millis(record.timestamp);
-    let read: fn(Value, Timestamp) -> Result<Event, Vec<FieldError>> = match ce_type {
-        Some(CREATED_TYPE) => |value, time| Ok(Event::Created(Box::new(ShipmentCreated::from_json(value, time)?))),
-        Some(REPORTED_TYPE) => |value, time| Ok(Event::Reported(read_reported(value, time)?)),
+    let read: fn(Value, Timestamp) -> Result<Said, Vec<FieldError>> = match ce_type {
+        Some(CREATED_TYPE) => {
+            |value, time| Ok(Said::Event(Event::Created(Box::new(ShipmentCreated::from_json(value, time)?))))
+        }
+        Some(REPORTED_TYPE) => |value, time| Ok(Said::Event(Event::Reported(read_reported(value, time)?))),
+        Some(RELEASED_TYPE) => |value, _| Ok(Said::Release(read_release(value)?)),
         other => return Err(Poison::UnknownType(other.map(str::to_owned))),
     };
     let json = serde_json::from_slice(value).map_err(|error| Poison::NoJson(error.to_string()))?;
-    let event = read(json, broker_time).map_err(Poison::BadFields)?;
+    let said = read(json, broker_time).map_err(Poison::BadFields)?;
     let key = record.key.as_deref().unwrap_or_default();
-    if key != event.tracking_number().as_str().as_bytes() {
+    if key != said.tracking_number().as_str().as_bytes() {
         return Err(Poison::KeyMismatch);
     }
-    Ok(event)
+    Ok(said)
+}
+
+impl Said {
+    /// The shipment that it is about.
+    #[must_use]
+    pub fn tracking_number(&self) -> TrackingNumber {
+        match self {
+            Self::Event(event) => event.tracking_number(),
+            Self::Release(release) => release.tracking_number,
+        }
+    }
+
+    /// The event, where it is one.
+    #[must_use]
+    pub fn event(self) -> Option<Event> {
+        match self {
+            Self::Event(event) => Some(event),
+            Self::Release(_) => None,
+        }
+    }
+}
+
+fn read_release(value: Value) -> Result<Release, Vec<FieldError>> {
+    let mut form = Form::of(value)?;
+    let tracking_number = form.parsed("tracking_number", "malformed", str::parse);
+    let until = form.timestamp("until");
+    form.finish(UnknownFields::Ignore)?;
+    let tracking_number = tracking_number.expect("a form without an error has a tracking number");
+    Ok(Release { tracking_number, until })
 }
 
 fn read_reported(value: Value, broker_time: Timestamp) -> Result<StatusReported, Vec<FieldError>> {
@@ -214,7 +291,7 @@ mod tests {
         assert_eq!(record.key.as_deref(), Some(b"99M-ABC12345".as_slice()));
         assert_eq!(record.header("ce_type"), Some(REPORTED_TYPE));
         assert_eq!(record.header("ce_id"), Some(reported().event_id().to_string().as_str()));
-        assert_eq!(decode(&record), Ok(reported()));
+        assert_eq!(decode(&record), Ok(Said::Event(reported())));
     }
 
     #[test]
@@ -230,7 +307,7 @@ mod tests {
         }));
         let said = Event::Reported(said);
         let record = stored(encode(&said, None));
-        assert_eq!(decode(&record), Ok(said));
+        assert_eq!(decode(&record), Ok(Said::Event(said)));
 
         let mut value: Value = serde_json::from_slice(record.value.as_deref().expect("a value")).expect("JSON");
         value["carrier"] = serde_json::json!({"carrier": "DHL Express", "zone": 7});
@@ -248,9 +325,24 @@ mod tests {
             let Event::Reported(mut reported) = reported() else { panic!("a report") };
             reported.body.location = Some(super::super::event::Location { lat, lng: -lat });
             let event = Event::Reported(reported);
-            let read = decode(&stored(encode(&event, None))).expect("our own record");
+            let read = decode(&stored(encode(&event, None))).ok().and_then(Said::event).expect("our own record");
             assert_eq!(read.event_id(), event.event_id(), "{lat:e}");
         }
+    }
+
+    // contract: "`parking_released` is `tracking_number` and `until`"
+    // contract: "The processor writes it"
+    #[test]
+    fn a_release_is_read_as_it_was_written_and_checked() {
+        let until = Timestamp::from_millis(1_739_372_646_123);
+        let release = Release { tracking_number: "99M-ABC12345".parse().expect("well-formed"), until };
+        let record = stored(release.record());
+        assert_eq!(record.header("ce_type"), Some(RELEASED_TYPE));
+        assert_eq!(record.header("ce_source"), Some(PROCESSOR_SOURCE));
+        assert_eq!(record.header("ce_id"), Some("rel_99M-ABC12345_1739372646123"));
+        assert_eq!(decode(&record), Ok(Said::Release(release)));
+        let bad = LogRecord { value: Some(Bytes::from_static(b"{\"until\":\"soon\"}")), ..record };
+        assert_eq!(decode(&bad).expect_err("poison").class(), "BAD_FIELDS");
     }
 
     // contract: "the processor validates every record itself"

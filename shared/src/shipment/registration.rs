@@ -12,6 +12,7 @@ use super::event::{Claim, EventBody, Location};
 use super::form::{FieldError, Form, UnknownFields};
 use super::identity::{EventId, KeyHash, PayloadHasher};
 use super::limits;
+use super::state::Terms;
 use super::status::{Policy, Status, words};
 use super::timestamp::Timestamp;
 use super::tracking_number::TrackingNumber;
@@ -194,6 +195,9 @@ pub struct ShipmentCreated {
     pub estimated_delivery: Timestamp,
     /// Whether a shipment in transit may be cancelled.
     pub allow_cancel_in_transit: bool,
+    /// How long its events are parked behind a dead letter, in seconds; `None` for not at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub park_seconds: Option<u32>,
 }
 
 impl ShipmentCreated {
@@ -207,6 +211,7 @@ impl ShipmentCreated {
         let created_at = form.optional_timestamp("created_at").unwrap_or(broker_time);
         let estimated_delivery = form.optional_timestamp("estimated_delivery");
         let allow_cancel_in_transit = form.optional_flag("allow_cancel_in_transit").unwrap_or(false);
+        let park_seconds = form.optional_integer("park_seconds", limits::PARK_SECONDS).filter(|&seconds| seconds > 0);
         if !form.has("client_id") {
             form.error("client_id", "required", "is required");
         }
@@ -220,7 +225,19 @@ impl ShipmentCreated {
             created_at,
             estimated_delivery: estimated_delivery.unwrap_or_else(|| created_at.plus(service_type.delivery_time())),
             allow_cancel_in_transit,
+            park_seconds,
         })
+    }
+
+    /// What every decision about the shipment needs to know of it.
+    #[must_use]
+    pub fn terms(&self) -> Terms {
+        Terms {
+            client_id: self.client_id().to_owned(),
+            policy: self.policy(),
+            allow_cancel_in_transit: self.allow_cancel_in_transit,
+            park_seconds: self.park_seconds.unwrap_or(0),
+        }
     }
 
     /// The client whose shipment it is.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::event::{Claim, EventBody, Location};
+use super::event::{Claim, EventBody, Location, Reporter};
 use super::identity::EventId;
 use super::limits;
 use super::registration::ShipmentCreated;
@@ -31,6 +31,8 @@ pub struct Terms {
     pub policy: Policy,
     /// Whether it may be cancelled in transit.
     pub allow_cancel_in_transit: bool,
+    /// How long its events are parked behind a dead letter, in seconds; 0 for not at all.
+    pub park_seconds: u32,
 }
 
 /// One entry of the history.
@@ -117,9 +119,54 @@ pub struct ShipmentState {
     /// What the field policy remembers of entries that fell out of the history.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub older_scan: Option<OlderScan>,
+    /// What waits behind a dead letter, in the order in which it is to be judged: at most [`limits::PARKED`] places, the first one a dead
+    /// letter's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parked: Vec<Place>,
+}
+
+/// A place in the parking of a shipment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Place {
+    /// A dead letter's: it is kept for what may come of it.
+    Waiting {
+        /// The record that is repeated when it is redriven: the first of all, however often that is done.
+        of: LogPosition,
+        /// It is kept so long.
+        until: Timestamp,
+    },
+    /// An event's that came behind it.
+    Event(Arc<ParkedEvent>),
+}
+
+/// An event that is to be judged later.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ParkedEvent {
+    /// Its record.
+    pub position: LogPosition,
+    /// Its id.
+    pub event_id: EventId,
+    /// What it reports.
+    pub report: EventBody,
+    /// When the platform accepted it.
+    pub recorded_at: Timestamp,
+    /// Who sent it, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reporter: Option<Reporter>,
 }
 
 impl ShipmentState {
+    /// When the first of the dead letters that hold up events is not waited for any more; `None` when nothing is parked.
+    #[must_use]
+    pub fn parked_until(&self) -> Option<Timestamp> {
+        let until = |place: &Place| match place {
+            Place::Waiting { until, .. } => Some(*until),
+            Place::Event(_) => None,
+        };
+        self.parked.iter().filter_map(until).min()
+    }
+
     /// The state of a shipment that was just created.
     #[must_use]
     pub fn created(created: &ShipmentCreated, event_id: EventId, position: LogPosition) -> Self {
@@ -135,6 +182,7 @@ impl ShipmentState {
             attempts: 0,
             exception: None,
             older_scan: None,
+            parked: Vec::new(),
         }
     }
 

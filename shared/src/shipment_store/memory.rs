@@ -10,10 +10,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 
 use super::{
-    Documents, EventRow, Found, Inserted, KnownKey, ListBounds, ListFilter, Page, PageStart, RowPosition,
-    ShipmentReader, ShipmentScan, ShipmentWriter, StateWrite, StoreError, StoredShipment, Total,
+    Documents, EventRow, Found, Inserted, KnownKey, ListBounds, ListFilter, Page, PageStart, ParkedShipment,
+    RowPosition, ShipmentReader, ShipmentScan, ShipmentWriter, StateWrite, StoreError, StoredShipment, Total,
 };
-use crate::shipment::{EventId, Outcome, RowId, Shipment, Terms, TrackingNumber};
+use crate::shipment::{EventId, LogPosition, Outcome, RowId, Shipment, Timestamp, TrackingNumber};
 
 /// Shipments and rows.
 #[derive(Debug, Default)]
@@ -29,6 +29,8 @@ pub struct MemoryStore {
 struct Inner {
     shipments: BTreeMap<TrackingNumber, StoredShipment>,
     rows: BTreeMap<RowId, EventRow>,
+    /// For each shipment with parked events its partition, the position that says so, and until when.
+    parked: HashMap<TrackingNumber, (i32, LogPosition, Option<Timestamp>)>,
     refused: HashSet<TrackingNumber>,
     refused_rows: HashSet<RowId>,
 }
@@ -36,6 +38,15 @@ struct Inner {
 impl Inner {
     fn refuses(&self, row: &EventRow) -> bool {
         self.refused.contains(&row.event_id.tracking_number) || self.refused_rows.contains(&row.event_id.first_row())
+    }
+
+    fn park(&mut self, write: &StateWrite) {
+        let Some(partition) = write.parking else { return };
+        let (position, until) = (write.state.position, write.state.parked_until());
+        let kept = self.parked.entry(write.tracking_number).or_insert((partition, position, until));
+        if kept.1 < position {
+            *kept = (partition, position, until);
+        }
     }
 
     fn few_begin_with(&self, prefix: &str, most: u64) -> bool {
@@ -152,12 +163,8 @@ impl ShipmentWriter for MemoryStore {
         let inner = self.reach()?;
         let read = |number: &TrackingNumber| {
             let stored = inner.shipments.get(number)?;
-            let terms = Terms {
-                client_id: stored.created.client_id().to_owned(),
-                policy: stored.created.policy(),
-                allow_cancel_in_transit: stored.created.allow_cancel_in_transit,
-            };
-            Some((*number, Shipment { tracking_number: *number, terms: terms.into(), state: stored.state.clone() }))
+            let terms = stored.created.terms().into();
+            Some((*number, Shipment { tracking_number: *number, terms, state: stored.state.clone() }))
         };
         Ok(numbers.iter().filter_map(read).collect())
     }
@@ -194,7 +201,7 @@ impl ShipmentWriter for MemoryStore {
                 refused.push((index, "told to refuse".to_owned()));
                 continue;
             }
-            let later = |there: &EventRow| there.position.log > row.position.log;
+            let later = |there: &EventRow| there.judged_at() > row.judged_at();
             if !inner.rows.get(&row.row_id()).is_some_and(later) {
                 inner.rows.insert(row.row_id(), row.clone());
             }
@@ -209,6 +216,7 @@ impl ShipmentWriter for MemoryStore {
         }
         let mut inner = self.reach()?;
         for write in writes {
+            inner.park(write);
             match (inner.shipments.get_mut(&write.tracking_number), &write.created) {
                 (Some(stored), _) if write.state.position > stored.state.position => stored.state = write.state.clone(),
                 (Some(_), _) => {}
@@ -221,6 +229,27 @@ impl ShipmentWriter for MemoryStore {
         }
         drop(inner);
         self.written()
+    }
+
+    async fn released_at(&self, records: &[(TrackingNumber, LogPosition)]) -> Result<Vec<EventRow>, StoreError> {
+        let inner = self.reach()?;
+        let wanted = |row: &&EventRow| {
+            row.released_at.is_some_and(|position| records.contains(&(row.event_id.tracking_number, position)))
+        };
+        Ok(inner.rows.values().filter(wanted).cloned().collect())
+    }
+
+    async fn parked(&self, partitions: &[i32], limit: u32) -> Result<Vec<ParkedShipment>, StoreError> {
+        let inner = self.reach()?;
+        let mut parked: Vec<_> = inner
+            .parked
+            .iter()
+            .filter(|(_, (partition, ..))| partitions.contains(partition))
+            .filter_map(|(&tracking_number, &(.., until))| Some(ParkedShipment { tracking_number, until: until? }))
+            .collect();
+        parked.sort_by_key(|parked| (parked.until, parked.tracking_number));
+        parked.truncate(limit as usize);
+        Ok(parked)
     }
 
     async fn check(&self) -> Result<(), StoreError> {
@@ -333,6 +362,7 @@ fn matches(filter: &ListFilter, stored: &StoredShipment) -> bool {
 fn without_history(stored: &StoredShipment) -> StoredShipment {
     let mut stored = stored.clone();
     stored.state.status_history.clear();
+    stored.state.parked.clear();
     stored
 }
 

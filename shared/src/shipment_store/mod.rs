@@ -9,8 +9,8 @@
 //! - **Rows are written once, in their order.** [`ShipmentWriter::insert_events`] stops at the first row whose id is taken or which is
 //!   refused: of the rows behind it none is there. So what a row says of the events before it in the batch is true as soon as it
 //!   is there, also when the caller dies before it hears of it; and to insert is to look whether an event is new. Only
-//!   [`ShipmentWriter::replace_events`] overwrites, for records that the store refused; it leaves a row of a later position as it
-//!   is, so that a zombie owner takes back nothing.
+//!   [`ShipmentWriter::replace_events`] overwrites, for records that the store refused and for events that were parked; it leaves a row
+//!   that was judged at a later position as it is ([`EventRow::judged_at`]), so that a zombie owner takes back nothing.
 //! - **No partial silence.** A write that was done in part says so. Writing again what is not there yet is safe.
 //! - **Reads see what was acknowledged** (read concern majority): never a write that may be rolled back.
 //!
@@ -44,7 +44,7 @@ pub use list::{ListBounds, ListFilter, Page, PageStart, Total};
 pub use row::{EventRow, KnownKey, RowPosition};
 pub use scan::{Documents, Found, ShipmentScan};
 
-use crate::shipment::{RowId, Shipment, ShipmentCreated, ShipmentState, TrackingNumber};
+use crate::shipment::{LogPosition, RowId, Shipment, ShipmentCreated, ShipmentState, Timestamp, TrackingNumber};
 
 /// Why the store did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -87,6 +87,18 @@ pub struct StateWrite {
     pub created: Option<Arc<ShipmentCreated>>,
     /// Its state after the batch.
     pub state: ShipmentState,
+    /// The partition of its records, when the batch has changed what of it is parked: then the store keeps when the first dead letter is not
+    /// waited for any more, for [`ShipmentWriter::parked`].
+    pub parking: Option<i32>,
+}
+
+/// A shipment with parked events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ParkedShipment {
+    /// Which one.
+    pub tracking_number: TrackingNumber,
+    /// When the first dead letter that they wait for is given up.
+    pub until: Timestamp,
 }
 
 /// What the processor needs of the store.
@@ -116,7 +128,7 @@ pub trait ShipmentWriter: Send + Sync {
     /// See the module. [`StoreError::Refused`] names one row, and nothing behind it was inserted.
     async fn insert_events(&self, rows: &[EventRow]) -> Result<Inserted, StoreError>;
 
-    /// Writes rows over what is there, unless that is of a later position.
+    /// Writes rows over what is there, unless that was judged at a later position.
     ///
     /// # Errors
     /// See the module.
@@ -127,6 +139,20 @@ pub trait ShipmentWriter: Send + Sync {
     /// # Errors
     /// See the module.
     async fn write_states(&self, writes: &[StateWrite]) -> Result<(), StoreError>;
+
+    /// The rows of parked events that records released: those of a shipment and the position at which it was judged. In no order. It reads all
+    /// rows of these shipments, and is asked after a crash only.
+    ///
+    /// # Errors
+    /// See the module.
+    async fn released_at(&self, records: &[(TrackingNumber, LogPosition)]) -> Result<Vec<EventRow>, StoreError>;
+
+    /// The shipments on `partitions` that have parked events, as the last [`StateWrite::parking`] says: at most `limit`, those first that are to be
+    /// released first.
+    ///
+    /// # Errors
+    /// See the module.
+    async fn parked(&self, partitions: &[i32], limit: u32) -> Result<Vec<ParkedShipment>, StoreError>;
 
     /// Whether the store can be written to, within two seconds.
     ///
@@ -140,7 +166,7 @@ pub trait ShipmentWriter: Send + Sync {
 pub struct StoredShipment {
     /// The registration.
     pub created: ShipmentCreated,
-    /// The state. In a list its history is empty.
+    /// The state. In a list its history is empty, and what is parked is left out.
     pub state: ShipmentState,
 }
 

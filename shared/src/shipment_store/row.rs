@@ -23,6 +23,9 @@ pub struct EventRow {
     pub event_id: EventId,
     /// The record that was judged.
     pub position: RowPosition,
+    /// The record that released it, when it had been parked: there it was judged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub released_at: Option<LogPosition>,
     /// What became of it; never `duplicate`.
     pub outcome: Outcome,
     /// Why, when it was neither applied nor recorded.
@@ -56,6 +59,12 @@ impl EventRow {
     #[must_use]
     pub fn row_id(&self) -> RowId {
         if self.outcome == Outcome::Conflict { self.event_id.conflict_row() } else { self.event_id.first_row() }
+    }
+
+    /// The record at which it was judged: its own, unless it had been parked.
+    #[must_use]
+    pub fn judged_at(&self) -> LogPosition {
+        self.released_at.unwrap_or(self.position.log)
     }
 
     /// What the next record with the same key needs to know of it.

@@ -18,6 +18,7 @@ const STEPS: &[&str] = &[
     include_str!("schema_accounts.sql"),
     include_str!("schema_operator_log.sql"),
     include_str!("schema_projection.sql"),
+    include_str!("schema_parked_shipments.sql"),
 ];
 
 /// Pages (of 4 KB) that the write-ahead log may gather before a commit moves them into the database file: 64 MB, so that a page

@@ -17,6 +17,7 @@ mod lists;
 mod log;
 mod malformed;
 mod order;
+mod parking;
 mod probes;
 mod problems;
 mod settings;

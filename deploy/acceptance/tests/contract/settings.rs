@@ -39,6 +39,7 @@ async fn edge_refuses(binary: PathBuf) {
         ("DEDUP_TTL_SECONDS", &[("DEDUP_TTL_SECONDS", "an hour")]),
         ("TRANSITION_POLICY", &[("TRANSITION_POLICY", "lenient")]),
         ("ALLOW_CANCEL_IN_TRANSIT", &[("ALLOW_CANCEL_IN_TRANSIT", "maybe")]),
+        ("PARK_SECONDS", &[("PARK_SECONDS", "-1")]),
         ("CARRIERS_DIR", &[("CARRIERS_DIR", "/nowhere/at/all")]),
         ("LOG_LEVEL", &[("LOG_LEVEL", "info,,=")]),
         ("JWT_SECRET", &[("ENV", "production")]),

@@ -239,6 +239,18 @@ impl Form {
         self.optional_parsed(field, "malformed", parse_timestamp)
     }
 
+    /// An optional whole number, at most `largest`.
+    pub fn optional_integer(&mut self, field: &str, largest: u32) -> Option<u32> {
+        self.tell(field, || json!({"type": "integer", "minimum": 0, "maximum": largest}));
+        let value = self.take(field)?;
+        let number = value.as_u64().and_then(|number| u32::try_from(number).ok()).filter(|&number| number <= largest);
+        if number.is_none() {
+            let code = if value.is_number() { "out_of_range" } else { "wrong_type" };
+            self.error(field, code, format!("must be a whole number from 0 to {largest}"));
+        }
+        number
+    }
+
     /// A required finite number within `range`.
     pub fn number(&mut self, field: &str, range: impl RangeBounds<f64>) -> f64 {
         self.tell(field, || described::number(&range));

@@ -5,9 +5,11 @@
 //! answer, which is what the newest-position-wins write rests on (ARCHITECTURE.md).
 //!
 //! The order of judgement is contract section 3: duplicate or conflict, then `SHIPMENT_NOT_FOUND`, then `FORBIDDEN`, then the
-//! policy that the shipment was created with. A policy is one file beside this one and one arm in `decide`.
+//! policy that the shipment was created with. A policy is one file beside this one and one arm in `by_policy`. While events of a shipment
+//! are parked, [`parking`] stands before the policy.
 
 mod field;
+pub mod parking;
 mod strict;
 
 use std::sync::Arc;
@@ -34,6 +36,8 @@ words! {
         Rejected = "rejected",
         /// It could not be processed.
         DeadLettered = "dead_lettered",
+        /// It waits behind a dead letter of its shipment: the only one that is not final.
+        Parked = "parked",
     }
 }
 
@@ -66,7 +70,9 @@ pub struct Judgement {
     pub to: Option<Status>,
     /// It is in the history before a scan that had arrived earlier: the fold was taken again (field policy only).
     pub late: bool,
-    /// The shipment after, when the event is in its history.
+    /// The version of the shipment after, when the event is in its history.
+    pub version: Option<i64>,
+    /// The shipment after, for the same.
     pub shipment: Option<Shipment>,
 }
 
@@ -78,6 +84,7 @@ impl Judgement {
             from: shipment.map(|shipment| shipment.state.current_status),
             to: claim.status(),
             late: false,
+            version: None,
             shipment: None,
         }
     }
@@ -122,40 +129,58 @@ pub fn judge(
     event: &IdentifiedEvent,
     position: LogPosition,
 ) -> Judgement {
-    let from = shipment.map(|shipment| shipment.state.current_status);
-    match first {
-        Some(payload) if payload == event.id.payload => {
-            let to = event.report.claim.status();
-            Judgement { outcome: Outcome::Duplicate, reason: None, from, to, late: false, shipment: None }
-        }
-        Some(_) => Judgement::refused(Outcome::Conflict, RejectReason::KeyConflict, shipment, event.report.claim),
-        None => decide(shipment, event, position),
+    if let Some(judgement) = by_key(shipment, first, event) {
+        return judgement;
+    }
+    match (&event.created, shipment) {
+        (Some(created), None) => create(created, event.id, position),
+        (None, None) => Judgement::refused(Outcome::Rejected, RejectReason::ShipmentNotFound, None, event.report.claim),
+        (_, Some(shipment)) => by_terms(shipment, event).unwrap_or_else(|| by_policy(shipment, event, position)),
     }
 }
 
-fn decide(shipment: Option<&Shipment>, event: &IdentifiedEvent, position: LogPosition) -> Judgement {
-    let reject = |reason| Judgement::refused(Outcome::Rejected, reason, shipment, event.report.claim);
-    match (&event.created, shipment) {
-        (Some(_), Some(_)) => reject(RejectReason::InvalidTransition),
-        (Some(created), None) => create(created, event.id, position),
-        (None, None) => reject(RejectReason::ShipmentNotFound),
-        (None, Some(shipment)) if is_foreign(event, &shipment.terms) => reject(RejectReason::Forbidden),
-        (None, Some(shipment)) => match shipment.terms.policy {
-            Policy::Strict => strict::judge(shipment, event, position),
-            Policy::Field => field::judge(shipment, event, position),
-        },
+/// What its key makes of an event: a duplicate or a conflict.
+fn by_key(shipment: Option<&Shipment>, first: Option<PayloadHash>, event: &IdentifiedEvent) -> Option<Judgement> {
+    let from = shipment.map(|shipment| shipment.state.current_status);
+    first.map(|payload| {
+        if payload == event.id.payload {
+            let to = event.report.claim.status();
+            Judgement {
+                outcome: Outcome::Duplicate,
+                reason: None,
+                from,
+                to,
+                late: false,
+                version: None,
+                shipment: None,
+            }
+        } else {
+            Judgement::refused(Outcome::Conflict, RejectReason::KeyConflict, shipment, event.report.claim)
+        }
+    })
+}
+
+/// What is refused about a shipment whatever has become of it: a second creation, and what another client says.
+fn by_terms(shipment: &Shipment, event: &IdentifiedEvent) -> Option<Judgement> {
+    let reason = match &event.created {
+        Some(_) => RejectReason::InvalidTransition,
+        None if is_foreign(event, &shipment.terms) => RejectReason::Forbidden,
+        None => return None,
+    };
+    Some(Judgement::refused(Outcome::Rejected, reason, Some(shipment), event.report.claim))
+}
+
+fn by_policy(shipment: &Shipment, event: &IdentifiedEvent, position: LogPosition) -> Judgement {
+    match shipment.terms.policy {
+        Policy::Strict => strict::judge(shipment, event, position),
+        Policy::Field => field::judge(shipment, event, position),
     }
 }
 
 fn create(created: &ShipmentCreated, id: EventId, position: LogPosition) -> Judgement {
-    let terms = Terms {
-        client_id: created.client_id().to_owned(),
-        policy: created.policy(),
-        allow_cancel_in_transit: created.allow_cancel_in_transit,
-    };
     let shipment = Shipment {
         tracking_number: created.tracking_number,
-        terms: Arc::new(terms),
+        terms: Arc::new(created.terms()),
         state: ShipmentState::created(created, id, position),
     };
     Judgement {
@@ -164,6 +189,7 @@ fn create(created: &ShipmentCreated, id: EventId, position: LogPosition) -> Judg
         from: None,
         to: Some(Status::Created),
         late: false,
+        version: Some(shipment.state.version),
         shipment: Some(shipment),
     }
 }
@@ -182,6 +208,7 @@ fn entered(before: &Shipment, state: ShipmentState, moved: bool, late: bool) -> 
         from: Some(before.state.current_status),
         to: Some(state.current_status),
         late,
+        version: Some(state.version),
         shipment: Some(Shipment { tracking_number: before.tracking_number, terms: before.terms.clone(), state }),
     }
 }

@@ -7,6 +7,7 @@ mod bounds;
 mod ceiling;
 mod concurrent;
 mod lists;
+mod parking;
 mod rows;
 mod samples;
 mod states;
@@ -50,6 +51,7 @@ pub async fn run_pair(writer: Arc<dyn ShipmentWriter>, reader: Arc<dyn ShipmentR
     walks::run(&*writer, &*reader).await;
     states::run(&*writer, &*reader).await;
     rows::run(&*writer, &*reader).await;
+    parking::run(&*writer, &*reader).await;
     concurrent::run(writer, &*reader).await;
 }
 

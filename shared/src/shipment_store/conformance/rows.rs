@@ -1,6 +1,6 @@
 //! Rows of `status_events`: written once, found by key and by shipment.
 
-use super::samples::{by_id, conflict, full_report, full_row, number, report, row, row_position};
+use super::samples::{at, by_id, conflict, full_report, full_row, number, report, row, row_position};
 use crate::shipment::{Claim, Kind, Outcome, RejectReason, RowId, Status};
 use crate::shipment_store::{EventRow, Inserted, ShipmentReader, ShipmentWriter};
 
@@ -49,6 +49,7 @@ async fn everything_survives_the_round_trip(writer: &dyn ShipmentWriter, reader:
     };
     let created = row(report(id, Claim::Status(Status::Created), 0), row_position(1, 0, 0));
     let full = full_row(full_report(id, PICKED_UP, 2), row_position(1, 2, 0));
+    let full = EventRow { released_at: Some(at(7, 1 << 34)), ..full };
     let other_payload = conflict(report(id, Claim::Status(Status::Cancelled), 1), row_position(1, 3, 0));
     let rows = vec![created, scan.clone(), full, imported, other_payload.clone(), dead];
     insert(writer, &rows).await;

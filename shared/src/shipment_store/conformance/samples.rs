@@ -8,8 +8,8 @@ use serde_json::json;
 use crate::shipment::event::Location;
 use crate::shipment::registration::Party;
 use crate::shipment::{
-    CarrierScan, Claim, Event, EventBody, HistoryEntry, Kind, LogPosition, OlderScan, Outcome, Policy, RejectReason,
-    Reporter, ServiceType, ShipmentCreated, ShipmentState, Status, Timestamp, TrackingNumber,
+    CarrierScan, Claim, Event, EventBody, HistoryEntry, Kind, LogPosition, OlderScan, Outcome, ParkedEvent, Place,
+    Policy, RejectReason, Reporter, ServiceType, ShipmentCreated, ShipmentState, Status, Timestamp, TrackingNumber,
 };
 use crate::shipment_store::{EventRow, RowPosition, StateWrite, StoredShipment};
 
@@ -43,6 +43,7 @@ pub(super) fn registration(number: TrackingNumber, created: i64) -> ShipmentCrea
 pub(super) fn full_registration(number: TrackingNumber, created: i64) -> ShipmentCreated {
     let mut full = registration(number, created);
     full.allow_cancel_in_transit = true;
+    full.park_seconds = Some(3_600);
     full.estimated_delivery = time(created + 7_777);
     full.body.client_id = Some("client.*%_$".to_owned());
     full.body.service_type = Some(ServiceType::SameDay);
@@ -124,18 +125,53 @@ pub(super) fn full_state(created: &ShipmentCreated, position: LogPosition) -> Sh
     let mut state = steps.into_iter().fold(fresh(created, position), |state, step| state.after(step, position));
     state.history_truncated = 70_000_000_000;
     state.older_scan = Some(OlderScan { status: Status::InTransit, timestamp: time(-90) });
+    state.parked = parked(number, time(1_000));
     state
+}
+
+/// Places behind a dead letter that is waited for until `until`.
+pub(super) fn parked(number: TrackingNumber, until: Timestamp) -> Vec<Place> {
+    let event = |report: EventBody, reporter| {
+        let (event_id, recorded_at) = (report.event_id(), report.timestamp);
+        Place::Event(Arc::new(ParkedEvent { position: at(1, 8), event_id, report, recorded_at, reporter }))
+    };
+    let (sub, role) = ("client_user_001".to_owned(), "client".to_owned());
+    let reporter = Reporter { sub, role, client_id: Some("client_001".to_owned()) };
+    vec![
+        Place::Waiting { of: at(1, 7), until },
+        event(report(number, Claim::Kind(Kind::Other), 400), None),
+        Place::Waiting { of: at(2, 0), until: Timestamp::from_millis(until.as_millis() + 1) },
+        event(full_report(number, Claim::Status(Status::InTransit), 410), Some(reporter)),
+    ]
+}
+
+/// A write of a state that is taken at `position` of the partition, with something parked until `until`, or nothing.
+pub(super) fn parking(
+    created: &ShipmentCreated,
+    position: LogPosition,
+    partition: i32,
+    until: Option<Timestamp>,
+) -> StateWrite {
+    let mut write = creation(created, &state_at(created, position));
+    write.state.parked = until.map(|until| parked(created.tracking_number, until)).unwrap_or_default();
+    write.parking = Some(partition);
+    write
 }
 
 /// A write of the state of a shipment that is there.
 pub(super) fn update(state: &ShipmentState, number: TrackingNumber) -> StateWrite {
-    StateWrite { tracking_number: number, created: None, state: state.clone() }
+    StateWrite { tracking_number: number, created: None, state: state.clone(), parking: None }
 }
 
 /// A write that creates the shipment when it is not there.
 pub(super) fn creation(created: &ShipmentCreated, state: &ShipmentState) -> StateWrite {
     let number = created.tracking_number;
-    StateWrite { tracking_number: number, created: Some(Arc::new(created.clone())), state: state.clone() }
+    StateWrite {
+        tracking_number: number,
+        created: Some(Arc::new(created.clone())),
+        state: state.clone(),
+        parking: None,
+    }
 }
 
 /// Shipments by tracking number, as they should be read back.
@@ -152,6 +188,7 @@ pub(super) fn row(report: EventBody, position: RowPosition) -> EventRow {
     EventRow {
         event_id: report.event_id(),
         position,
+        released_at: None,
         outcome: Outcome::Applied,
         outcome_reason: None,
         from: None,

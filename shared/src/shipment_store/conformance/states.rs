@@ -7,7 +7,7 @@ use super::samples::{
     at, creation, entry, fresh, full_registration, full_state, number, registration, report, state_at, stored, update,
 };
 use crate::shipment::limits::HISTORY_ENTRIES;
-use crate::shipment::{Claim, Kind, LogPosition, Shipment, ShipmentState, Terms, TrackingNumber};
+use crate::shipment::{Claim, Kind, LogPosition, Shipment, ShipmentState, TrackingNumber};
 use crate::shipment_store::{ShipmentReader, ShipmentWriter, StoreError, StoredShipment};
 
 /// More than the first batch of a MongoDB cursor (101), than 999 (variables of an old SQLite) and than a batch of the lane.
@@ -35,12 +35,8 @@ async fn state_of(reader: &dyn ShipmentReader, number: TrackingNumber) -> Shipme
 
 fn as_decided(shipment: &StoredShipment) -> Shipment {
     let created = &shipment.created;
-    let terms = Terms {
-        client_id: created.client_id().to_owned(),
-        policy: created.policy(),
-        allow_cancel_in_transit: created.allow_cancel_in_transit,
-    };
-    Shipment { tracking_number: created.tracking_number, terms: Arc::new(terms), state: shipment.state.clone() }
+    let terms = Arc::new(created.terms());
+    Shipment { tracking_number: created.tracking_number, terms, state: shipment.state.clone() }
 }
 
 async fn nothing_is_written_for_nothing(writer: &dyn ShipmentWriter) {

@@ -9,9 +9,9 @@ use crate::mongo::Members;
 use crate::shipment::event::Location;
 use crate::shipment::registration::Party;
 use crate::shipment::{
-    CarrierScan, Claim, EventBody, EventId, HistoryEntry, Kind, LogPosition, OlderScan, Outcome, PayloadHash, Policy,
-    RejectReason, Reporter, RowId, ServiceType, Shipment, ShipmentBody, ShipmentCreated, ShipmentState, Status, Terms,
-    TrackingNumber,
+    CarrierScan, Claim, EventBody, EventId, HistoryEntry, Kind, LogPosition, OlderScan, Outcome, ParkedEvent,
+    PayloadHash, Place, Policy, RejectReason, Reporter, RowId, ServiceType, Shipment, ShipmentBody, ShipmentCreated,
+    ShipmentState, Status, Terms, TrackingNumber,
 };
 use crate::shipment_store::{EventRow, KnownKey, RowPosition, StoreError, StoredShipment};
 
@@ -95,6 +95,55 @@ fn state(members: Members<'_>) -> Result<ShipmentState, StoreError> {
         attempts: members.number("attempts")?,
         exception: optional_entry(members, "exception")?,
         older_scan: members.optional_document("older_scan")?.map(older_scan).transpose()?,
+        parked: parked(members)?,
+    })
+}
+
+fn parked(members: Members<'_>) -> Result<Vec<Place>, StoreError> {
+    let Some(array) = members.optional_array("parked")? else { return Ok(Vec::new()) };
+    let unreadable = || StoreError::Corrupt("a place of parked is no document".to_owned());
+    array
+        .into_iter()
+        .map(|value| {
+            let document = value.ok().and_then(|value| value.as_document()).ok_or_else(unreadable)?;
+            place(Members(document))
+        })
+        .collect()
+}
+
+fn place(members: Members<'_>) -> Result<Place, StoreError> {
+    let position = position(members)?;
+    if let Some(until) = members.optional_date("until")? {
+        return Ok(Place::Waiting { of: position, until });
+    }
+    let event_id = members.parsed("event_id", |text| text.parse::<EventId>().ok())?;
+    Ok(Place::Event(Arc::new(ParkedEvent {
+        position,
+        event_id,
+        report: report(members, event_id.tracking_number)?,
+        recorded_at: members.date("recorded_at")?,
+        reporter: members.optional_document("reporter")?.map(reporter).transpose()?,
+    })))
+}
+
+fn optional_park_seconds(members: Members<'_>) -> Result<Option<u32>, StoreError> {
+    members.optional_integer("park_seconds")?.map(|_| members.number("park_seconds")).transpose()
+}
+
+/// What was reported, out of a row or a place.
+fn report(members: Members<'_>, tracking_number: TrackingNumber) -> Result<EventBody, StoreError> {
+    Ok(EventBody {
+        tracking_number,
+        claim: claim(members)?,
+        timestamp: members.date("timestamp")?,
+        source: members.string("source")?,
+        location: optional_location(members)?,
+        place: members.optional_string("place")?,
+        code: members.optional_string("code")?,
+        reason: members.optional_string("event_reason")?,
+        notes: members.optional_string("notes")?,
+        source_event_id: members.optional_string("source_event_id")?,
+        carrier: members.optional_document("carrier")?.map(carrier).transpose()?,
     })
 }
 
@@ -105,6 +154,7 @@ pub(super) fn decided(document: &RawDocument) -> Result<Shipment, StoreError> {
         client_id: members.string("client_id")?,
         policy: members.parsed("transition_policy", Policy::from_word)?,
         allow_cancel_in_transit: members.flag("allow_cancel_in_transit")?,
+        park_seconds: optional_park_seconds(members)?.unwrap_or(0),
     };
     let state = state(members.document("state")?)?;
     Ok(Shipment { tracking_number: number(document)?, terms: Arc::new(terms), state })
@@ -163,6 +213,7 @@ fn registration(document: &RawDocument) -> Result<ShipmentCreated, StoreError> {
         created_at: members.date("created_at")?,
         estimated_delivery: members.date("estimated_delivery")?,
         allow_cancel_in_transit: members.flag("allow_cancel_in_transit")?,
+        park_seconds: optional_park_seconds(members)?,
     })
 }
 
@@ -206,28 +257,16 @@ fn carrier(members: Members<'_>) -> Result<Box<CarrierScan>, StoreError> {
 pub(super) fn row(document: &RawDocument) -> Result<EventRow, StoreError> {
     let members = Members(document);
     let id = row_id(document)?;
-    let report = EventBody {
-        tracking_number: id.tracking_number,
-        claim: claim(members)?,
-        timestamp: members.date("timestamp")?,
-        source: members.string("source")?,
-        location: optional_location(members)?,
-        place: members.optional_string("place")?,
-        code: members.optional_string("code")?,
-        reason: members.optional_string("event_reason")?,
-        notes: members.optional_string("notes")?,
-        source_event_id: members.optional_string("source_event_id")?,
-        carrier: members.optional_document("carrier")?.map(carrier).transpose()?,
-    };
     Ok(EventRow {
         event_id: EventId { tracking_number: id.tracking_number, key: id.key, payload: payload(members)? },
         position: RowPosition { log: position(members)?, partition: members.number("p")? },
+        released_at: members.optional_document("released_at")?.map(position).transpose()?,
         outcome: members.parsed("outcome", Outcome::from_word)?,
         outcome_reason: members.optional_parsed("reason", RejectReason::from_word)?,
         from: members.optional_parsed("from", Status::from_word)?,
         to: members.optional_parsed("to", Status::from_word)?,
         late: members.optional_flag("late")?.unwrap_or(false),
-        report,
+        report: report(members, id.tracking_number)?,
         recorded_at: members.date("created_at")?,
         reporter: members.optional_document("reporter")?.map(reporter).transpose()?,
         shipment_client_id: members.optional_string("client_id")?,

@@ -5,7 +5,10 @@ use std::ffi::CString;
 use crate::mongo::BsonWriter;
 use crate::shipment::event::Location;
 use crate::shipment::registration::{Party, creation_key};
-use crate::shipment::{CarrierScan, Claim, EventBody, HistoryEntry, Reporter, ShipmentCreated, ShipmentState, Status};
+use crate::shipment::{
+    CarrierScan, Claim, EventBody, HistoryEntry, LogPosition, ParkedEvent, Place, Reporter, ShipmentCreated,
+    ShipmentState, Status,
+};
 use crate::shipment_store::EventRow;
 
 fn location(document: &mut BsonWriter, location: Location) {
@@ -66,6 +69,47 @@ pub(super) fn state(document: &mut BsonWriter, state: &ShipmentState) {
             document.date(c"timestamp", older.timestamp);
         });
     }
+    if !state.parked.is_empty() {
+        document.documents(c"parked", &state.parked, place);
+    }
+}
+
+pub(super) fn position(document: &mut BsonWriter, position: LogPosition) {
+    document.integer(c"e", position.epoch);
+    document.integer(c"o", position.offset);
+}
+
+/// A dead letter's place has an `until`, an event's has what the event is.
+fn place(document: &mut BsonWriter, place: &Place) {
+    match place {
+        Place::Waiting { of, until } => {
+            position(document, *of);
+            document.date(c"until", *until);
+        }
+        Place::Event(event) => parked_event(document, event),
+    }
+}
+
+fn parked_event(document: &mut BsonWriter, event: &ParkedEvent) {
+    let report = &event.report;
+    position(document, event.position);
+    document.text(c"event_id", &event.event_id.text());
+    claim(document, report.claim);
+    document.date(c"timestamp", report.timestamp);
+    document.text(c"source", &report.source);
+    optional_location(document, report.location);
+    document.date(c"recorded_at", event.recorded_at);
+    rest_of_report(document, report, event.reporter.as_ref());
+}
+
+/// The members of the sub-document `parking`: until when something is parked, if it is. Like the state it is led by its position, and only its own
+/// writes touch it: an index that held a member of `state` would be looked at with each event.
+pub(super) fn parking(document: &mut BsonWriter, state: &ShipmentState, partition: i32) {
+    position(document, state.position);
+    document.integer(c"p", i64::from(partition));
+    if let Some(until) = state.parked_until() {
+        document.date(c"until", until);
+    }
 }
 
 fn party(document: &mut BsonWriter, party: &Party) {
@@ -102,6 +146,9 @@ pub(super) fn registration(document: &mut BsonWriter, created: &ShipmentCreated)
     document.date(c"estimated_delivery", created.estimated_delivery);
     document.text(c"transition_policy", created.policy().as_str());
     document.flag(c"allow_cancel_in_transit", created.allow_cancel_in_transit);
+    if let Some(seconds) = created.park_seconds {
+        document.integer(c"park_seconds", i64::from(seconds));
+    }
     if let Some(sender) = &body.sender {
         document.document(c"sender", |document| party(document, sender));
     }
@@ -143,6 +190,21 @@ fn dedup_key(report: &EventBody) -> String {
     }
 }
 
+/// What a row and a place say of a report in the same words.
+fn rest_of_report(document: &mut BsonWriter, report: &EventBody, sender: Option<&Reporter>) {
+    document.optional_text(c"place", report.place.as_deref());
+    document.optional_text(c"code", report.code.as_deref());
+    document.optional_text(c"event_reason", report.reason.as_deref());
+    document.optional_text(c"notes", report.notes.as_deref());
+    document.optional_text(c"source_event_id", report.source_event_id.as_deref());
+    if let Some(scan) = &report.carrier {
+        document.document(c"carrier", |document| carrier(document, scan));
+    }
+    if let Some(sender) = sender {
+        document.document(c"reporter", |document| reporter(document, sender));
+    }
+}
+
 /// The members of a document of `status_events`. What the look-up of keys projects stands first.
 pub(super) fn row(document: &mut BsonWriter, row: &EventRow) {
     let report = &row.report;
@@ -151,6 +213,9 @@ pub(super) fn row(document: &mut BsonWriter, row: &EventRow) {
     document.integer(c"o", row.position.log.offset);
     document.integer(c"h", i64::from(row.event_id.payload.as_u32()));
     document.integer(c"p", i64::from(row.position.partition));
+    if let Some(released_at) = row.released_at {
+        document.document(c"released_at", |document| position(document, released_at));
+    }
     document.text(c"tracking_number", report.tracking_number.as_str());
     claim(document, report.claim);
     document.date(c"timestamp", report.timestamp);
@@ -165,17 +230,7 @@ pub(super) fn row(document: &mut BsonWriter, row: &EventRow) {
     if row.late {
         document.flag(c"late", true);
     }
-    document.optional_text(c"place", report.place.as_deref());
-    document.optional_text(c"code", report.code.as_deref());
-    document.optional_text(c"event_reason", report.reason.as_deref());
-    document.optional_text(c"notes", report.notes.as_deref());
-    document.optional_text(c"source_event_id", report.source_event_id.as_deref());
-    if let Some(scan) = &report.carrier {
-        document.document(c"carrier", |document| carrier(document, scan));
-    }
-    if let Some(sender) = &row.reporter {
-        document.document(c"reporter", |document| reporter(document, sender));
-    }
+    rest_of_report(document, report, row.reporter.as_ref());
     document.optional_text(c"client_id", row.shipment_client_id.as_deref());
     if let Some(version) = row.version {
         document.integer(c"version", version);

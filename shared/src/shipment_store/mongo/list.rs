@@ -116,7 +116,7 @@ impl Lists<'_> {
             .shipments
             .find(condition)
             // The last entry is the last scan.
-            .projection(doc! { "state.status_history": { "$slice": -1 } })
+            .projection(doc! { "state.status_history": { "$slice": -1 }, "state.parked": 0 })
             .sort(newest_first())
             .skip(skip)
             .limit(i64::from(wanted))

@@ -8,13 +8,15 @@
 //! - `status_events`: `_id` is the row's id, `<tracking number>:<H1>`, and H2 behind it for a conflict. That one index serves the look-up by key,
 //!   by event id (`evt_<suffix>_<H1><H2>`: the row `99M-<suffix>:<H1>` whose `h` is H2) and, by its prefix, by shipment. `h` is H2 as a number,
 //!   `e`, `o`, `p` are the position, `reason` is the outcome's, `event_reason` the reported one, `client_id` whose shipment it is.
+//! - While events of a shipment are parked, they are in `state.parked`, and `parking` beside it says until when: `$max` keeps the newest of that too.
 //!
 //! The first generation of the projection has these names; a later one has `_g<n>` behind them ([`crate::projection`]). The view shows the
 //! live one.
 //!
 //! # Costs
 //! Every further index is paid for by each event (docs/adr/0001 has the figures), so `status_events` has none and
-//! those of `shipments` hold nothing that an event changes: they are written with the creation and never again.
+//! those of `shipments` hold nothing that an event changes: they are written with the creation and never again. The one exception is partial: it
+//! holds `parking`, which no other write touches.
 
 #[cfg(feature = "cost")]
 #[doc(hidden)]
@@ -22,6 +24,7 @@ pub mod cost;
 mod decode;
 mod encode;
 mod list;
+mod parked;
 #[cfg(test)]
 mod plans;
 mod reader;
@@ -39,10 +42,10 @@ use async_trait::async_trait;
 use mongodb::bson::{Document, RawDocument, RawDocumentBuf, doc};
 use mongodb::{Collection, Cursor};
 
-use super::{EventRow, Inserted, KnownKey, ShipmentWriter, StateWrite, StoreError};
+use super::{EventRow, Inserted, KnownKey, ParkedShipment, ShipmentWriter, StateWrite, StoreError};
 use crate::mongo::{CALL_DEADLINE, MongoConnection, SERVER_DEADLINE, ids_in, majority, within};
 use crate::projection::Generation;
-use crate::shipment::{RowId, Shipment, TrackingNumber};
+use crate::shipment::{LogPosition, RowId, Shipment, TrackingNumber};
 
 pub use reader::MongoReader;
 
@@ -190,7 +193,8 @@ async fn find_rows(collection: &Collection<RawDocumentBuf>, ids: &[RowId]) -> Re
 #[async_trait]
 impl ShipmentWriter for MongoStore {
     async fn states(&self, numbers: &[TrackingNumber]) -> Result<HashMap<TrackingNumber, Shipment>, StoreError> {
-        let needed = doc! { "state": 1, "client_id": 1, "transition_policy": 1, "allow_cancel_in_transit": 1 };
+        let needed = doc! { "state": 1, "client_id": 1, "transition_policy": 1, "allow_cancel_in_transit": 1,
+        "park_seconds": 1 };
         let mut shipments = HashMap::with_capacity(numbers.len());
         find_by_id(&self.shipments(), numbers, Some(needed), |document| {
             let shipment = decode::decided(document)?;
@@ -226,6 +230,14 @@ impl ShipmentWriter for MongoStore {
 
     async fn write_states(&self, writes: &[StateWrite]) -> Result<(), StoreError> {
         write::write_states(&self.connection, &self.names, writes).await
+    }
+
+    async fn released_at(&self, records: &[(TrackingNumber, LogPosition)]) -> Result<Vec<EventRow>, StoreError> {
+        parked::released_at(&self.status_events(), records).await
+    }
+
+    async fn parked(&self, partitions: &[i32], limit: u32) -> Result<Vec<ParkedShipment>, StoreError> {
+        parked::parked(&self.shipments(), partitions, limit).await
     }
 
     async fn check(&self) -> Result<(), StoreError> {

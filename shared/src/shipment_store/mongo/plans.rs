@@ -40,7 +40,7 @@ fn shipment(index: usize) -> StateWrite {
         state =
             state.after(HistoryEntry::of(&report, id, created.created_at, true), LogPosition { epoch: 1, offset: 1 });
     }
-    StateWrite { tracking_number: created.tracking_number, created: Some(Arc::new(created)), state }
+    StateWrite { tracking_number: created.tracking_number, created: Some(Arc::new(created)), state, parking: None }
 }
 
 /// What MongoDB says of a command.

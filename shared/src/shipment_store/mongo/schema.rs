@@ -33,13 +33,19 @@ pub(super) async fn ensure_view(connection: &MongoConnection, names: &Names) -> 
     }
 }
 
-/// The lists of one client and of all, of one service type and of every one, newest first. Nothing in them is ever changed by an event.
+/// The lists of one client and of all, of one service type and of every one, newest first: nothing in them is ever changed by an event. And the
+/// shipments with parked events: few.
 fn indexes(shipments: &str) -> Document {
     doc! { "createIndexes": shipments, "indexes": [
         { "name": "client_newest_first", "key": { "client_id": 1, "created_at": -1, "_id": -1 } },
         { "name": "newest_first", "key": { "created_at": -1, "_id": -1 } },
         { "name": "service_newest_first", "key": { "service_type": 1, "created_at": -1, "_id": -1 } },
         { "name": "client_service_newest_first", "key": { "client_id": 1, "service_type": 1, "created_at": -1, "_id": -1 } },
+        {
+            "name": "parked_until",
+            "key": { "parking.until": 1 },
+            "partialFilterExpression": { "parking.until": { "$exists": true } },
+        },
     ] }
 }
 
@@ -49,6 +55,6 @@ fn flat() -> Vec<Document> {
         doc! { "$replaceWith": { "$mergeObjects": [
             { "tracking_number": "$_id", "last_scan": { "$last": "$state.status_history" } }, "$$ROOT", "$state",
         ] } },
-        doc! { "$unset": ["state", "e", "o"] },
+        doc! { "$unset": ["state", "e", "o", "parking", "parked"] },
     ]
 }

@@ -22,7 +22,7 @@ fn created(number: &str) -> Arc<ShipmentCreated> {
 fn creation(created: &Arc<ShipmentCreated>) -> StateWrite {
     let id = Event::Created(Box::new((**created).clone())).event_id();
     let state = ShipmentState::created(created, id, LogPosition { epoch: 1, offset: 7 });
-    StateWrite { tracking_number: created.tracking_number, created: Some(created.clone()), state }
+    StateWrite { tracking_number: created.tracking_number, created: Some(created.clone()), state, parking: None }
 }
 
 pub(super) fn row(number: &str, second: i64) -> EventRow {
@@ -42,6 +42,7 @@ pub(super) fn row(number: &str, second: i64) -> EventRow {
     EventRow {
         event_id: report.event_id(),
         position: RowPosition { log: LogPosition { epoch: 1, offset: second }, partition: 3 },
+        released_at: None,
         outcome: Outcome::Applied,
         outcome_reason: None,
         from: None,
@@ -99,7 +100,7 @@ async fn several_processes_may_make_the_schema_at_once_and_again() {
         }
         let reply = connection.run(mongodb::bson::rawdoc! { "listIndexes": SHIPMENTS }).await.expect("readable");
         let cursor = reply.get_document("cursor").expect("a cursor");
-        assert_eq!(cursor.get_array("firstBatch").expect("indexes").len(), 5, "_id and four more");
+        assert_eq!(cursor.get_array("firstBatch").expect("indexes").len(), 6, "_id and five more");
     })
     .await;
 }

@@ -75,23 +75,36 @@ pub(super) async fn replace_events(
     refused_or_done(refused)
 }
 
-/// Finds the row that is to be replaced, if it is not of a later position. Where it is, the upsert finds the `_id` taken.
+/// Finds the row that is to be replaced, if it was not judged at a later position. Where it was, the upsert finds the `_id` taken.
 fn replacement(statement: &mut BsonWriter, row: &EventRow) -> Result<(), String> {
-    let LogPosition { epoch, offset } = row.position.log;
+    let judged_at = row.judged_at();
     statement.document(c"q", |condition| {
         condition.text(c"_id", &row.row_id().text());
-        condition.documents(c"$or", [true, false], |either, of_an_earlier_epoch| {
-            if of_an_earlier_epoch {
-                either.document(c"e", |earlier| earlier.integer(c"$lt", epoch));
+        condition.documents(c"$or", [true, false], |either, of_one_never_parked| {
+            if of_one_never_parked {
+                either.document(c"released_at", |released| released.flag(c"$exists", false));
+                not_later(either, judged_at);
             } else {
-                either.integer(c"e", epoch);
-                either.document(c"o", |not_later| not_later.integer(c"$lte", offset));
+                either.document(c"released_at", |released| {
+                    released.document(c"$lte", |document| encode::position(document, judged_at));
+                });
             }
         });
     });
     statement.document(c"u", |document| encode::row(document, row));
     statement.flag(c"upsert", true);
     Ok(())
+}
+
+fn not_later(condition: &mut BsonWriter, LogPosition { epoch, offset }: LogPosition) {
+    condition.documents(c"$or", [true, false], |either, of_an_earlier_epoch| {
+        if of_an_earlier_epoch {
+            either.document(c"e", |earlier| earlier.integer(c"$lt", epoch));
+        } else {
+            either.integer(c"e", epoch);
+            either.document(c"o", |not_later| not_later.integer(c"$lte", offset));
+        }
+    });
 }
 
 /// Writes each state that is newer than the stored one.
@@ -128,7 +141,12 @@ pub(super) fn newest(statement: &mut BsonWriter, write: &StateWrite) -> Result<(
     statement.document(c"q", |condition| condition.text(c"_id", write.tracking_number.as_str()));
     let mut registered = Ok(());
     statement.document(c"u", |update| {
-        update.document(c"$max", |max| max.document(c"state", |state| encode::state(state, &write.state)));
+        update.document(c"$max", |max| {
+            max.document(c"state", |state| encode::state(state, &write.state));
+            if let Some(partition) = write.parking {
+                max.document(c"parking", |parking| encode::parking(parking, &write.state, partition));
+            }
+        });
         if let Some(created) = &write.created {
             update.document(c"$setOnInsert", |insert| registered = encode::registration(insert, created));
         }

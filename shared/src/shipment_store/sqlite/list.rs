@@ -185,6 +185,7 @@ fn whole(connection: &Connection, tables: &Tables, id: i64) -> rusqlite::Result<
     )?;
     let mut shipment = statement.query_row([id], stored)?;
     shipment.state.status_history.clear();
+    shipment.state.parked.clear();
     Ok(shipment)
 }
 

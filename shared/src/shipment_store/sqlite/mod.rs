@@ -20,11 +20,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::{
-    EventRow, Inserted, KnownKey, ListBounds, ListFilter, Page, PageStart, RowPosition, ShipmentReader, ShipmentWriter,
-    StateWrite, StoreError, StoredShipment,
+    EventRow, Inserted, KnownKey, ListBounds, ListFilter, Page, PageStart, ParkedShipment, RowPosition, ShipmentReader,
+    ShipmentWriter, StateWrite, StoreError, StoredShipment,
 };
 use crate::projection::Generation;
-use crate::shipment::{RowId, Shipment, TrackingNumber};
+use crate::shipment::{LogPosition, RowId, Shipment, TrackingNumber};
 use crate::sqlite::{Database, Reader};
 use tables::Tables;
 
@@ -113,6 +113,18 @@ impl ShipmentWriter for SqliteStore {
         let tables = self.tables.clone();
         let writes = write::encode_states(writes);
         self.database.write(move |connection| write::write_states(connection, &tables, &writes)).await
+    }
+
+    async fn released_at(&self, records: &[(TrackingNumber, LogPosition)]) -> Result<Vec<EventRow>, StoreError> {
+        let tables = self.tables.clone();
+        let records = records.to_vec();
+        self.database.read(Reader::Work, move |connection| read::released_at(connection, &tables, &records)).await
+    }
+
+    async fn parked(&self, partitions: &[i32], limit: u32) -> Result<Vec<ParkedShipment>, StoreError> {
+        let tables = self.tables.clone();
+        let partitions = partitions.to_vec();
+        self.database.read(Reader::Work, move |connection| read::parked(connection, &tables, &partitions, limit)).await
     }
 
     async fn check(&self) -> Result<(), StoreError> {

@@ -7,10 +7,10 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::super::{EventRow, KnownKey, RowPosition, StoreError, StoredShipment};
+use super::super::{EventRow, KnownKey, ParkedShipment, RowPosition, StoreError, StoredShipment};
 use super::Tables;
 use crate::shipment::{
-    LogPosition, Outcome, PayloadHash, Policy, RowId, Shipment, ShipmentCreated, Terms, TrackingNumber,
+    LogPosition, Outcome, PayloadHash, Policy, RowId, Shipment, ShipmentCreated, Terms, Timestamp, TrackingNumber,
 };
 
 pub(super) fn states(
@@ -36,12 +36,14 @@ struct StoredTerms {
     client_id: String,
     transition_policy: Policy,
     allow_cancel_in_transit: bool,
+    #[serde(default)]
+    park_seconds: u32,
 }
 
 impl From<StoredTerms> for Terms {
     fn from(stored: StoredTerms) -> Self {
-        let StoredTerms { client_id, transition_policy: policy, allow_cancel_in_transit } = stored;
-        Self { client_id, policy, allow_cancel_in_transit }
+        let StoredTerms { client_id, transition_policy: policy, allow_cancel_in_transit, park_seconds } = stored;
+        Self { client_id, policy, allow_cancel_in_transit, park_seconds }
     }
 }
 
@@ -96,6 +98,44 @@ pub(super) fn rows(connection: &Connection, tables: &Tables, ids: &[RowId]) -> R
         found.extend(statement.query_row([id.to_string()], |row| json(row, 0)).optional()?);
     }
     Ok(found)
+}
+
+/// The rows that were released by one record.
+const RELEASED_AT: &str = "SELECT row FROM status_events{g}
+     WHERE rowid IN (SELECT rowid FROM status_events{g} WHERE row_id > ?1 || ':' AND row_id < ?1 || ';')
+     AND json_extract(row, '$.released_at.epoch') = ?2 AND json_extract(row, '$.released_at.offset') = ?3";
+
+pub(super) fn released_at(
+    connection: &Connection,
+    tables: &Tables,
+    records: &[(TrackingNumber, LogPosition)],
+) -> Result<Vec<EventRow>, StoreError> {
+    let mut statement = tables.prepare(connection, RELEASED_AT)?;
+    let mut rows = Vec::new();
+    for (number, position) in records {
+        let found = statement.query_map((number.as_str(), position.epoch, position.offset), |row| json(row, 0))?;
+        rows.extend(found.collect::<rusqlite::Result<Vec<_>>>()?);
+    }
+    Ok(rows)
+}
+
+pub(super) fn parked(
+    connection: &Connection,
+    tables: &Tables,
+    partitions: &[i32],
+    limit: u32,
+) -> Result<Vec<ParkedShipment>, StoreError> {
+    let sql = "SELECT tracking_number, until FROM parked_shipments JOIN shipments{g} USING (id)
+         WHERE generation = ?1 AND partition IN (SELECT value FROM json_each(?2)) ORDER BY until LIMIT ?3";
+    let partitions = serde_json::to_string(partitions).expect("numbers are JSON");
+    let mut statement = tables.prepare(connection, sql)?;
+    let read = |row: &Row<'_>| {
+        let unreadable = |error| rusqlite::Error::FromSqlConversionFailure(0, Type::Text, Box::new(error));
+        let tracking_number = row.get_ref(0)?.as_str()?.parse().map_err(unreadable)?;
+        Ok(ParkedShipment { tracking_number, until: Timestamp::from_millis(row.get(1)?) })
+    };
+    let found = statement.query_map((tables.generation(), partitions, limit), read)?;
+    Ok(found.collect::<rusqlite::Result<_>>()?)
 }
 
 /// The row ids of a shipment are those from `<number>:` to `<number>;`. All of its rows are put in order, for each page: an index in that

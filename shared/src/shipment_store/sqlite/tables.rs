@@ -51,6 +51,9 @@ DELETE FROM registrations;
 DELETE FROM states;
 DELETE FROM status_events;";
 
+/// What a generation has in the table that all of them share.
+const FORGET_PARKED: &str = "DELETE FROM parked_shipments WHERE generation = ?1";
+
 /// What is behind the names of a generation's tables.
 #[derive(Clone, Debug)]
 pub(super) struct Tables {
@@ -81,6 +84,12 @@ impl Tables {
     }
 
     pub(super) fn drop(&self, connection: &Connection) -> Result<(), StoreError> {
+        connection.execute(FORGET_PARKED, [&*self.behind])?;
         Ok(connection.execute_batch(&if self.behind.is_empty() { EMPTY.to_owned() } else { self.sql(DROP) })?)
+    }
+
+    /// The generation, as the tables that all of them share name it.
+    pub(super) fn generation(&self) -> &str {
+        &self.behind
     }
 }

@@ -34,7 +34,7 @@ fn write(index: usize, offset: i64) -> StateWrite {
         Event::Created(Box::new((*created).clone())).event_id(),
         LogPosition { epoch: 1, offset },
     );
-    StateWrite { tracking_number: number(index), created: Some(created), state }
+    StateWrite { tracking_number: number(index), created: Some(created), state, parking: None }
 }
 
 fn row(index: usize, second: u32, offset: i64) -> EventRow {
@@ -44,6 +44,7 @@ fn row(index: usize, second: u32, offset: i64) -> EventRow {
     EventRow {
         event_id: report.event_id(),
         position: RowPosition { log: LogPosition { epoch: 1, offset }, partition: 0 },
+        released_at: None,
         outcome: Outcome::Applied,
         outcome_reason: None,
         from: Some(Status::Created),

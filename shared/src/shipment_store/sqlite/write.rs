@@ -4,13 +4,14 @@ use rusqlite::{Connection, OptionalExtension, Row, Statement};
 
 use super::super::{EventRow, Inserted, StateWrite, StoreError};
 use super::Tables;
-use crate::shipment::{LogPosition, TrackingNumber};
+use crate::shipment::{LogPosition, Timestamp, TrackingNumber};
 use crate::sqlite::is_refusal;
 
 /// A row of `status_events`, ready to be written.
 pub(super) struct EncodedRow {
     id: String,
     position: crate::shipment_store::RowPosition,
+    judged_at: LogPosition,
     payload: u32,
     json: String,
 }
@@ -19,6 +20,7 @@ pub(super) fn encode_rows(rows: &[EventRow]) -> Vec<EncodedRow> {
     let encode = |row: &EventRow| EncodedRow {
         id: row.row_id().to_string(),
         position: row.position,
+        judged_at: row.judged_at(),
         payload: row.event_id.payload.as_u32(),
         json: json(row),
     };
@@ -32,6 +34,8 @@ pub(super) struct EncodedState {
     current_status: &'static str,
     position: LogPosition,
     json: String,
+    /// The partition, and until when something is parked, when that has changed.
+    parking: Option<(i32, Option<i64>)>,
 }
 
 struct EncodedCreation {
@@ -53,6 +57,7 @@ pub(super) fn encode_states(writes: &[StateWrite]) -> Vec<EncodedState> {
         current_status: write.state.current_status.as_str(),
         position: write.state.position,
         json: json(&write.state),
+        parking: write.parking.map(|partition| (partition, write.state.parked_until().map(Timestamp::as_millis))),
     };
     writes.iter().map(encode).collect()
 }
@@ -90,9 +95,16 @@ pub(super) fn replace_events(connection: &Connection, tables: &Tables, rows: &[E
         "INSERT INTO status_events{g} (row_id, epoch, offset, partition, payload, row) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
          ON CONFLICT (row_id) DO UPDATE SET epoch = excluded.epoch, offset = excluded.offset,
              partition = excluded.partition, payload = excluded.payload, row = excluded.row
-             WHERE (excluded.epoch, excluded.offset) >= (epoch, offset)",
+             WHERE (?7, ?8) >= (ifnull(json_extract(row, '$.released_at.epoch'), epoch),
+                                ifnull(json_extract(row, '$.released_at.offset'), offset))",
     )?;
-    each(rows, |row| put(&mut statement, row).map(drop))
+    each(rows, |row| {
+        let (log, judged) = (row.position.log, row.judged_at);
+        let (partition, payload) = (row.position.partition, row.payload);
+        statement
+            .execute((&row.id, log.epoch, log.offset, partition, payload, &row.json, judged.epoch, judged.offset))
+            .map(drop)
+    })
 }
 
 /// How many rows it changed.
@@ -120,6 +132,7 @@ pub(super) fn write_states(
             (Some((id, _)), _) => {
                 advance.execute((id, write.current_status, write.position.epoch, write.position.offset))?;
                 change.execute((id, &write.json))?;
+                park(connection, tables, id, write)?;
             }
             (None, Some(created)) => create(connection, tables, write, created)?,
             (None, None) => {
@@ -132,6 +145,24 @@ pub(super) fn write_states(
         None => Ok(()),
         Some(number) => Err(StoreError::Corrupt(format!("{number} is not there"))),
     }
+}
+
+/// Keeps until when something of a shipment is parked.
+fn park(connection: &Connection, tables: &Tables, id: i64, write: &EncodedState) -> rusqlite::Result<()> {
+    let generation = tables.generation();
+    match write.parking {
+        None => {}
+        Some((partition, Some(until))) => {
+            let sql =
+                "INSERT OR REPLACE INTO parked_shipments (generation, id, partition, until) VALUES (?1, ?2, ?3, ?4)";
+            connection.prepare_cached(sql)?.execute((generation, id, partition, until))?;
+        }
+        Some((_, None)) => {
+            let sql = "DELETE FROM parked_shipments WHERE generation = ?1 AND id = ?2";
+            connection.prepare_cached(sql)?.execute((generation, id))?;
+        }
+    }
+    Ok(())
 }
 
 fn create(
@@ -151,7 +182,7 @@ fn create(
     let id = shipment.insert((number, client_id, service_type, created_at, write.current_status, epoch, offset))?;
     tables.prepare(connection, "INSERT INTO registrations{g} (id, created) VALUES (?1, ?2)")?.execute((id, json))?;
     tables.prepare(connection, "INSERT INTO states{g} (id, state) VALUES (?1, ?2)")?.execute((id, &write.json))?;
-    Ok(())
+    park(connection, tables, id, write)
 }
 
 /// Puts each item; collects those that SQLite refuses. An error undoes the whole job.

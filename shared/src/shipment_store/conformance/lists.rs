@@ -120,7 +120,7 @@ pub(super) struct Lists<'a> {
 }
 
 impl Lists<'_> {
-    /// What a list must hold, newest first and without histories.
+    /// What a list must hold, newest first, without histories and without what is parked.
     pub(super) fn expected(&self, filter: &ListFilter) -> Vec<StoredShipment> {
         let matches = |shipment: &&StoredShipment| {
             let created = &shipment.created;
@@ -133,7 +133,10 @@ impl Lists<'_> {
         };
         let mut found: Vec<_> = self.shipments.iter().filter(matches).cloned().collect();
         found.sort_by_key(|shipment| Reverse((shipment.created.created_at, shipment.created.tracking_number)));
-        found.iter_mut().for_each(|shipment| shipment.state.status_history.clear());
+        for shipment in &mut found {
+            shipment.state.status_history.clear();
+            shipment.state.parked.clear();
+        }
         found
     }
 

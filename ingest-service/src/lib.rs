@@ -29,6 +29,8 @@ mod health;
 mod idempotent;
 mod json;
 mod jwt_secret;
+mod line;
+mod log_level;
 mod metrics;
 mod openapi;
 mod outcome;
@@ -56,6 +58,7 @@ use shared::dead_letters::DeadLetters;
 use shared::dedup_window::DedupWindow;
 use shared::event_log::EventAppender;
 use shared::idempotency::IdempotencyKeys;
+use shared::log_level::LogLevel;
 use shared::number_lease::NumberLeases;
 use shared::shipment_store::ShipmentReader;
 use shared::user_store::UserStore;
@@ -85,4 +88,5 @@ pub struct Ports {
     pub keys: Arc<dyn IdempotencyKeys>,
     pub unmapped: Arc<UnmappedTally>,
     pub dead_letters: DeadLetters,
+    pub log_level: LogLevel,
 }

@@ -17,6 +17,7 @@ use shared::dead_letters::DeadLetters;
 use shared::dedup_window::redis::RedisWindow;
 use shared::event_log::kafka::KafkaAppender;
 use shared::idempotency::mongo::MongoKeys;
+use shared::log_level::LogLevel;
 use shared::metrics::MetricRegistry;
 use shared::mongo::MongoConnection;
 use shared::number_lease::mongo::MongoLeases;
@@ -98,6 +99,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let (log, changes) = (Arc::new(log), Arc::new(KafkaChangeFeed::new(servers.kafka.clone())));
     let operators = Arc::new(MongoOperatorLog::new(&servers.mongo));
     let topic = servers.kafka.topic.clone();
+    let log_level = LogLevel::new(telemetry.log_filter(), operators.clone(), SERVICE, clock::system);
     let dead_letters = DeadLetters::new(changes.clone(), log.clone(), operators, topic, clock::system);
     let live = live(&servers);
     let ports = Ports {
@@ -112,6 +114,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
         keys: Arc::new(MongoKeys::new(&servers.mongo)),
         unmapped: unmapped.clone(),
         dead_letters,
+        log_level,
     };
     let log = ports.log.clone();
     let routes = router(config, ports, clock::system, &registry, stop.clone())?;

@@ -18,13 +18,14 @@ use crate::authenticate::{self, KeyChecks, Standings, Throttle, Tokens, Turns};
 use crate::config::Config;
 use crate::health::{self, Health};
 use crate::idempotent::once;
+use crate::line::PutOff;
 use crate::metrics::{self, Metrics};
 use crate::openapi::{self, Document};
 use crate::publish::{Batch, Registration};
 use crate::rate_limit::RateLimits;
-use crate::request::{IN_FLIGHT_BYTES, PutOff};
+use crate::request::IN_FLIGHT_BYTES;
 use crate::stream::{self, Streams};
-use crate::{Ports, accept, carriers, dead_letters, publish, query, request};
+use crate::{Ports, accept, carriers, dead_letters, log_level, publish, query, request};
 
 /// What stands for the pattern of a route where no route is.
 pub(crate) const UNMATCHED: &str = "unmatched";
@@ -129,7 +130,7 @@ fn table() -> Vec<(&'static str, MethodRouter<Edge>)> {
         ("/swagger/{file}", get(openapi::file)),
     ];
     let user = get(authenticate::get_user).patch(authenticate::change_user).delete(authenticate::remove_user);
-    let api: [(&str, MethodRouter<Edge>); 21] = [
+    let api: [(&str, MethodRouter<Edge>); 22] = [
         ("/auth/login", post(authenticate::log_in)),
         ("/auth/users", get(authenticate::list_users).post(authenticate::add_user)),
         ("/auth/users/{username}", user),
@@ -151,6 +152,7 @@ fn table() -> Vec<(&'static str, MethodRouter<Edge>)> {
         ("/admin/dead-letters/redrive", post(dead_letters::post_redrive)),
         ("/admin/dead-letters/storm/continue", post(dead_letters::post_storm_continue)),
         ("/admin/operator-log", get(dead_letters::list_operator_log)),
+        ("/admin/log-level", get(log_level::get_log_level).put(log_level::put_log_level)),
     ];
     let streams: [(&str, MethodRouter<Edge>); 2] =
         [("/stream", get(stream::stream_all)), ("/shipments/{tracking_number}/stream", get(stream::stream_shipment))];

@@ -15,10 +15,11 @@ use axum::routing::{Router, get};
 use serde::Serialize;
 use shared::clock::Clock;
 use shared::dead_letters::StormNotice;
+use shared::log_level::LogLevel;
 use shared::metrics::MetricRegistry;
 use shared::shipment::Timestamp;
 
-use crate::{Ports, RunningLanes};
+use crate::{Ports, RunningLanes, log_level};
 
 /// A subscriber that is silent for longer than this is stuck: it reports at least once a second.
 const LONGEST_SILENCE: Duration = Duration::from_secs(30);
@@ -65,8 +66,8 @@ impl Health {
         self.stopping.store(true, Ordering::Relaxed);
     }
 
-    /// The routes, with the metrics of `registry`.
-    pub fn router(self, registry: MetricRegistry) -> Router {
+    /// The routes, with the metrics of `registry` and the level of the log.
+    pub fn router(self, registry: MetricRegistry, log_level: LogLevel) -> Router {
         let metrics = move || async move { metrics(&registry) };
         Router::new()
             .route("/livez", get(livez))
@@ -74,6 +75,7 @@ impl Health {
             .route("/health", get(health))
             .with_state(self)
             .route("/metrics", get(metrics))
+            .merge(log_level::routes(log_level))
     }
 
     fn live(&self) -> Result<(), String> {

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::io::{self, Write};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -19,6 +19,7 @@ use shared::dead_letters::DeadLetters;
 use shared::dedup_window::redis::RedisWindow;
 use shared::event_log::EventAppender;
 use shared::event_log::kafka::{KafkaAppender, KafkaReplay};
+use shared::log_level::LogLevel;
 use shared::metrics::MetricRegistry;
 use shared::operator_log::mongo::MongoOperatorLog;
 use shared::projection::mongo::MongoProjection;
@@ -140,12 +141,13 @@ async fn run() -> Result<(), Box<dyn Error>> {
         announcer: announce(Generation::FIRST),
         operators: Arc::new(MongoOperatorLog::new(&servers.mongo)),
     };
-    let log = ports.log.clone();
+    let (log, operators) = (ports.log.clone(), ports.operators.clone());
+    let log_level = LogLevel::new(telemetry.log_filter(), operators, SERVICE, clock::system);
     let processor = Processor::new(config, ports, clock::system, &registry)?;
 
     // Health is shown from the first moment until after the drain.
     let (health, drained) = (processor.health(), CancellationToken::new());
-    let routes = health.clone().router(registry);
+    let routes = health.clone().router(registry, log_level).into_make_service_with_connect_info::<SocketAddr>();
     let serving = {
         let drained = drained.clone();
         tokio::spawn(

@@ -23,6 +23,7 @@ use shared::dedup_window::memory::MemoryWindow;
 use shared::event_log::replay::EventReplay;
 use shared::event_log::sqlite::SqliteLog;
 use shared::idempotency::sqlite::SqliteKeys;
+use shared::log_level::LogLevel;
 use shared::metrics::MetricRegistry;
 use shared::number_lease::sqlite::SqliteLeases;
 use shared::operator_log::sqlite::SqliteOperatorLog;
@@ -206,6 +207,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
         announcer: applied.clone(),
         operators: operators.clone(),
     };
+    let log_level = LogLevel::new(telemetry.log_filter(), operators.clone(), PROGRAM, clock::system);
     let topic = processor.topic.clone();
     let processor = Processor::new(processor, ports, clock::system, &registry)?;
     let dead_letters = DeadLetters::new(Arc::new(log.clone()), Arc::new(log.clone()), operators, topic, clock::system)
@@ -228,6 +230,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
         keys,
         unmapped: unmapped.clone(),
         dead_letters,
+        log_level,
     };
     let development = edge.development;
     let router = ingest_service::router(edge, ports, clock::system, &registry, stop.clone())?;

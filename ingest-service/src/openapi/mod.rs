@@ -164,9 +164,17 @@ mod tests {
         let (document, strangers) = describe(&config);
         assert_eq!(strangers, Vec::<String>::new());
         let components = document["components"]["schemas"].as_object().expect("schemas");
-        for name in
-            ["Event", "Registration", "Scan", "RedriveRequest", "Credentials", "NewUser", "UserChange", "NewApiKey"]
-        {
+        for name in [
+            "Event",
+            "Registration",
+            "Scan",
+            "RedriveRequest",
+            "LogLevelChange",
+            "Credentials",
+            "NewUser",
+            "UserChange",
+            "NewApiKey",
+        ] {
             let members = components[name]["properties"].as_object().expect("members");
             let silent: Vec<_> = members.iter().filter(|(_, schema)| schema["description"].is_null()).collect();
             assert!(!members.is_empty() && silent.is_empty(), "{name}: {silent:?}");

@@ -96,6 +96,10 @@ impl Operation {
         Self::new(Method::POST, path, id, summary)
     }
 
+    pub(super) fn put(path: &'static str, id: &str, summary: &str) -> Self {
+        Self::new(Method::PUT, path, id, summary)
+    }
+
     pub(super) fn patch(path: &'static str, id: &str, summary: &str) -> Self {
         Self::new(Method::PATCH, path, id, summary)
     }

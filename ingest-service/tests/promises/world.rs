@@ -21,12 +21,14 @@ use shared::dedup_window::memory::MemoryWindow;
 use shared::event_log::memory::MemoryLog;
 use shared::event_log::{DEFAULT_TOPIC, LogRecord, Position, Topic};
 use shared::idempotency::memory::MemoryKeys;
+use shared::log_level::LogLevel;
 use shared::metrics::MetricRegistry;
 use shared::number_lease::memory::MemoryLeases;
 use shared::operator_log::memory::MemoryOperatorLog;
 use shared::settings::Environment;
 use shared::shipment::Timestamp;
 use shared::shipment_store::memory::MemoryStore;
+use shared::telemetry::LogFilter;
 use shared::unmapped_codes::memory::MemoryUnmappedCodes;
 use shared::user_store::memory::MemoryUsers;
 use shared::user_store::{Role, User, UserStore};
@@ -138,6 +140,7 @@ impl World {
         let operators = Arc::new(MemoryOperatorLog::default());
         let (reader, topic) = (Arc::new(log.clone()), DEFAULT_TOPIC);
         let dead_letters = DeadLetters::new(reader.clone(), reader, operators.clone(), topic, clock);
+        let log_level = LogLevel::new(log_filter(), operators.clone(), "ingest-service", clock);
         let mut ports = Ports {
             log: Arc::new(log.clone()),
             changes: Arc::new(log.clone()),
@@ -150,6 +153,7 @@ impl World {
             keys: keys.clone(),
             unmapped: UnmappedTally::start(unmapped.clone()),
             dead_letters,
+            log_level,
         };
         replace(&mut ports);
         let (registry, stop, router) = edge(settings, ports.clone(), clock);
@@ -379,6 +383,13 @@ impl Drop for Processor {
     fn drop(&mut self) {
         self.0.abort();
     }
+}
+
+/// A filter that a test may change. Nobody writes lines by it, and it is there as long as the process.
+fn log_filter() -> LogFilter {
+    let (filter, layer) = LogFilter::new::<tracing_subscriber::Registry>("info").expect("a level");
+    std::mem::forget(layer);
+    filter
 }
 
 fn ends(log: &MemoryLog) -> Vec<Position> {

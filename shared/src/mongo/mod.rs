@@ -23,6 +23,7 @@ pub(crate) use writer::{BsonWriter, Open};
 use crate::settings::{Environment, SettingError};
 use crate::shipment::Timestamp;
 use crate::shipment_store::StoreError;
+use crate::telemetry::spans::{self, called};
 
 /// Connections of one process to one server: the driver's own default, written down because it bounds how many calls can be under way.
 const POOL_CONNECTIONS: u32 = 10;
@@ -157,7 +158,10 @@ impl MongoConnection {
     /// # Errors
     /// The command failed as a whole.
     pub(crate) async fn run(&self, command: RawDocumentBuf) -> Result<Document, StoreError> {
-        within(CALL_DEADLINE, self.database.run_raw_command(command)).await
+        let first = command.iter().next().and_then(Result::ok);
+        let (operation, target) = first.map_or(("", ""), |(name, value)| (name.as_str(), value.as_str().unwrap_or("")));
+        let span = spans::call("mongodb", operation, target);
+        called(span, within(CALL_DEADLINE, self.database.run_raw_command(command))).await
     }
 
     /// Runs a command that may take longer, such as the building of an index.
@@ -221,6 +225,15 @@ pub(crate) async fn within<T>(
         Ok(result) => result.map_err(unavailable),
         Err(_) => Err(too_late(patience)),
     }
+}
+
+/// What `work`, a call on `collection` and the reading of its answer, gives; as a span of its own.
+pub(crate) async fn calling<T>(
+    operation: &str,
+    collection: &Collection<RawDocumentBuf>,
+    work: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    called(spans::call("mongodb", operation, collection.name()), work).await
 }
 
 fn unavailable(error: mongodb::error::Error) -> StoreError {

@@ -4,6 +4,7 @@
 mod healthcheck;
 mod metrics;
 mod settings;
+mod traces;
 
 use std::time::Duration;
 

@@ -47,6 +47,7 @@ pub(crate) async fn pass(State(edge): State<Edge>, mut request: Request, next: N
     let exported =
         if is_for_operators(route) { Span::none() } else { spans::request(metrics::method_label(&method), route) };
     let trace = TraceContext::begin(&exported, traceparent);
+    request.extensions_mut().insert(trace);
 
     // What is logged on the way carries the trace. At the level of errors, because a span of a lower level is not there when LOG_LEVEL is
     // higher, and an error without its trace cannot be found.

@@ -23,6 +23,7 @@ mod config;
 #[doc(hidden)]
 pub mod cost;
 mod create_admin;
+mod cross_origin;
 mod dead_letters;
 mod error;
 mod health;
@@ -30,6 +31,7 @@ mod idempotent;
 mod json;
 mod jwt_secret;
 mod line;
+mod listen;
 mod log_level;
 mod metrics;
 mod openapi;
@@ -69,9 +71,10 @@ pub use client_address::TrustedProxies;
 pub use config::{Config, DEFAULT_PORT};
 pub use create_admin::{Command, CreateAdmin, CreateAdminError, UsageError};
 pub use jwt_secret::{JwtSecrets, Secret};
-pub use router::{paths, router};
+pub use listen::{Listeners, listen};
+pub use router::{Routers, paths, routers};
 pub use seed::{SEEDED_USERS, SeedError, SeededUser, check_admin, seed_users};
-pub use serve::{listen, serve};
+pub use serve::serve;
 
 /// Everything outside of the process that the edge talks to.
 #[derive(Clone)]

@@ -68,7 +68,7 @@ pub(crate) struct PutOff(Mutex<(Option<Instant>, u64)>);
 
 impl PutOff {
     /// How many went unsaid since the last time, when it is time to say it again.
-    fn say(&self, now: Instant) -> Option<u64> {
+    pub(crate) fn say(&self, now: Instant) -> Option<u64> {
         let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (said, unsaid) = &mut *held;
         if said.is_some_and(|said| now.duration_since(said) < SAY_EVERY) {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use ingest_service::{
     Command, Config, CreateAdmin, DEFAULT_PORT, Ports, SeedError, UnmappedTally, check_admin, listen, reload_on_hangup,
-    router, seed_users, serve,
+    routers, seed_users, serve,
 };
 use shared::api_key_store::mongo::MongoApiKeys;
 use shared::applied::redis::RedisWatcher;
@@ -87,8 +87,9 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let servers = Servers::from_environment(&environment).await?;
     let stop = shutdown::on_signal()?;
     let development = config.development;
-    let listener = listen(&config).await?;
-    tracing::info!(address = %listener.local_addr()?, "listening");
+    let listeners = listen(&config).await?;
+    let admin = listeners.admin_address()?.map(|address| address.to_string());
+    tracing::info!(address = %listeners.address()?, admin, "listening");
 
     let registry = MetricRegistry::default();
     let log = KafkaAppender::new(servers.kafka.clone())?;
@@ -117,7 +118,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
         log_level,
     };
     let log = ports.log.clone();
-    let routes = router(config, ports, clock::system, &registry, stop.clone())?;
+    let routes = routers(config, ports, clock::system, &registry, stop.clone())?;
 
     let preparing = prepare(&servers, &*users, development, &stop);
     tokio::pin!(preparing);
@@ -132,7 +133,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
         }
         prepared
     };
-    let (served, prepared) = tokio::join!(serve(listener, routes, log, stop.clone()), preparing);
+    let (served, prepared) = tokio::join!(serve(listeners, routes, log, stop.clone()), preparing);
     unmapped.finish().await;
     telemetry.stop();
     served?;

@@ -8,12 +8,13 @@ use axum::extract::path::ErrorKind;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequestParts, MatchedPath, Path, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::Value;
+use shared::security_headers::SECURITY_HEADERS;
 use shared::telemetry::{TraceContext, spans};
 use tokio::sync::SemaphorePermit;
 use tracing::{Instrument, Span};
@@ -77,6 +78,10 @@ pub(crate) async fn pass(State(edge): State<Edge>, mut request: Request, next: N
     span.in_scope(|| line::write(&edge, route, &uri, problem.as_ref(), response.status(), started.elapsed()));
     spans::answered(&exported, response.status().as_u16());
     meter.tell(response.headers_mut());
+    for (name, value) in SECURITY_HEADERS {
+        let own = response.headers_mut().entry(HeaderName::from_static(name));
+        own.or_insert(HeaderValue::from_static(value));
+    }
     if let Ok(value) = HeaderValue::from_str(&trace.traceparent()) {
         response.headers_mut().insert("traceparent", value);
     }

@@ -11,7 +11,7 @@
 //! - [`command`], [`rebuild`], [`verify`], [`transfer`]: the projection built anew, compared with the log; the log brought out and in;
 //! - `failure`: which failures are tried again and which end in a dead letter; `storm`: when nearly all would;
 //! - [`operate`]: the commands for operators;
-//! - [`health`], `log_level`, [`metrics`], [`config`]: how it is seen and set up.
+//! - [`listen`], [`health`], `log_level`, [`metrics`], [`config`]: how it is seen and set up.
 //!
 //! The decision itself is pure and stands in [`shared::shipment::transition`].
 
@@ -31,6 +31,7 @@ mod failure;
 pub mod follow;
 pub mod health;
 mod lane;
+pub mod listen;
 mod log_level;
 pub mod metrics;
 pub mod operate;

@@ -2,13 +2,13 @@
 
 use std::error::Error;
 use std::io::{self, Write};
-use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use processor_service::command::Command;
 use processor_service::config::Config;
 use processor_service::follow::Follow;
+use processor_service::listen::{DEFAULT_PORT, Listeners};
 use processor_service::operate;
 use processor_service::tools::{self, COULD_NOT, Screen, Tools};
 use processor_service::{Ports, Processor};
@@ -25,9 +25,8 @@ use shared::operator_log::mongo::MongoOperatorLog;
 use shared::projection::mongo::MongoProjection;
 use shared::projection::{Generation, Generations};
 use shared::servers::{Servers, applied_in};
-use shared::settings::{Environment, SettingError};
+use shared::settings::Environment;
 use shared::{clock, healthcheck, shutdown, telemetry};
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 /// Most allocations live for a batch or a request; the C library's allocator took a quarter of the time (docs/performance.md).
@@ -35,8 +34,6 @@ use tokio_util::sync::CancellationToken;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const SERVICE: &str = "processor-service";
-/// Port when `PORT` is not set (contract section 7).
-const DEFAULT_PORT: u16 = 8081;
 /// Exit code of a program whose arguments are not understood.
 const USAGE: u8 = 2;
 
@@ -114,14 +111,12 @@ async fn operate(command: operate::Command) -> Result<(), Box<dyn Error>> {
 async fn run() -> Result<(), Box<dyn Error>> {
     let environment = Environment::of_process();
     let config = Config::from_environment(&environment)?;
-    let port = environment.number("PORT", DEFAULT_PORT, 0..=u16::MAX)?;
     let telemetry = telemetry::start(&environment, SERVICE)?;
     let servers = Servers::from_environment(&environment).await?;
     let stop = shutdown::on_signal()?;
-    let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port))
-        .await
-        .map_err(|error| SettingError::new("PORT", format!("cannot listen on {port}: {error}")))?;
-    tracing::info!(address = %listener.local_addr()?, "listening");
+    let listeners = Listeners::open(&environment).await?;
+    let (address, admin) = listeners.addresses()?;
+    tracing::info!(%address, admin = admin.map(|address| address.to_string()), "listening");
 
     let registry = MetricRegistry::default();
     let log = KafkaAppender::new(servers.kafka.clone())?;
@@ -147,13 +142,8 @@ async fn run() -> Result<(), Box<dyn Error>> {
 
     // Health is shown from the first moment until after the drain.
     let (health, drained) = (processor.health(), CancellationToken::new());
-    let routes = health.clone().router(registry, log_level).into_make_service_with_connect_info::<SocketAddr>();
-    let serving = {
-        let drained = drained.clone();
-        tokio::spawn(
-            async move { axum::serve(listener, routes).with_graceful_shutdown(drained.cancelled_owned()).await },
-        )
-    };
+    let (public, admin) = health.clone().routers(registry, log_level, listeners.are_two());
+    let serving = tokio::spawn(listeners.serve(public, admin, drained.clone()));
     let stopping = stop.clone();
     tokio::spawn(async move {
         stopping.cancelled().await;

@@ -179,10 +179,10 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let telemetry = telemetry::start(&environment, PROGRAM)?;
     let stop = shutdown::on_signal()?;
 
-    let listener = ingest_service::listen(&edge).await?;
+    let listeners = ingest_service::listen(&edge).await?;
     let file = file_in(&data);
     let database = Arc::new(open(&file)?);
-    if edge.development && environment.text("JWT_SECRET").is_none() {
+    if edge.development && environment.secret("JWT_SECRET")?.is_none() {
         edge.jwt_secrets = secret::of(&data).map_err(|error| data_dir(&error))?.into();
     }
     let registry = MetricRegistry::default();
@@ -233,10 +233,10 @@ async fn run() -> Result<(), Box<dyn Error>> {
         log_level,
     };
     let development = edge.development;
-    let router = ingest_service::router(edge, ports, clock::system, &registry, stop.clone())?;
+    let routers = ingest_service::routers(edge, ports, clock::system, &registry, stop.clone())?;
 
     // A closed standard output (`rastro | head -1`) is no reason not to run.
-    let greeting = greeting::text(listener.local_addr()?.port(), &file, development);
+    let greeting = greeting::text(listeners.address()?.port(), &file, development);
     if let Err(error) = std::io::stdout().write_all(greeting.as_bytes()) {
         tracing::debug!(%error, "nobody reads what is printed");
     }
@@ -244,7 +244,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
     // The processor goes on until the last request has been answered: callers wait for it.
     let edge_ended = CancellationToken::new();
     let serving = async {
-        let served = ingest_service::serve(listener, router, Arc::new(log.clone()), stop.clone()).await;
+        let served = ingest_service::serve(listeners, routers, Arc::new(log.clone()), stop.clone()).await;
         edge_ended.cancel();
         served
     };

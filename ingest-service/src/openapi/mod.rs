@@ -37,7 +37,8 @@ const ABOUT: &str = "Tracks shipments in real time. Sources report events; clien
     An event that is answered 202 is in the log and is judged once; `GET /events/{event_id}` says what became of it. Times are RFC 3339 in UTC. \
     A member that is null counts as absent. Members may be added to answers: ignore those that you do not know.\n\n\
     Every error has one shape, `application/problem+json` (RFC 9457), and names all bad fields at once. A path that does not exist is answered 404, \
-    a method that a path does not have 405 with `Allow`. Every GET has its HEAD, and every path answers OPTIONS with 204 and `Allow`.\n\n\
+    a method that a path does not have 405 with `Allow`. Where the operator has given metrics and `/admin` a port of their own, \
+    they are 404 here. Every GET has its HEAD, and every path answers OPTIONS with 204 and `Allow`.\n\n\
     A request may bring its `traceparent` along (W3C Trace Context): its answer goes on with that trace. One that takes no JSON (`Accept`) is answered \
     406 where the answer is JSON.";
 /// The tags with what they hold, in the order of the page.

@@ -289,6 +289,7 @@ impl Operation {
         for response in responses.values_mut() {
             refer(response, &self.of_any, components);
             refer(response, &[header::TRACEPARENT], components);
+            refer(response, &header::OF_SECURITY, components);
         }
         self.value.insert("responses".to_owned(), Value::Object(responses));
         if !self.parameters.is_empty() {

@@ -20,11 +20,11 @@ use crate::world::{ADMIN, Answer, DRIVER, World, report};
 
 /// What this thread logs.
 #[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
     /// Listens to this thread until the guard is dropped, in the form and at the level that a program's settings would give.
-    fn listen(level: &str) -> (Self, DefaultGuard) {
+    pub(crate) fn listen(level: &str) -> (Self, DefaultGuard) {
         let log = Self::default();
         let lines = tracing_subscriber::fmt::layer().with_writer(log.clone()).json();
         let lines = lines.flatten_event(true).with_current_span(true).with_span_list(false);
@@ -32,8 +32,13 @@ impl Log {
         (log, tracing::subscriber::set_default(subscriber))
     }
 
+    /// All lines.
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.0.lock().expect("no panic").clone()).expect("text")
+    }
+
     /// The lines about the request that `answer` answers.
-    fn about(&self, answer: &Answer) -> Vec<Value> {
+    pub(crate) fn about(&self, answer: &Answer) -> Vec<Value> {
         let trace = trace_id(answer);
         let text = String::from_utf8(self.0.lock().expect("no panic").clone()).expect("text");
         let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("a line is JSON"));

@@ -11,7 +11,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::ConnectInfo;
 use axum::http::{HeaderMap, Request, StatusCode, header};
 use http_body_util::BodyExt;
-use ingest_service::{Config, Ports, SEEDED_USERS, UnmappedTally, hash_password};
+use ingest_service::{Config, Ports, Routers, SEEDED_USERS, UnmappedTally, hash_password};
 use serde_json::{Value, json};
 use shared::api_key_store::memory::MemoryApiKeys;
 use shared::applied::in_process::AppliedPositions;
@@ -104,6 +104,8 @@ pub(crate) struct World {
     pub(crate) registry: MetricRegistry,
     pub(crate) stop: CancellationToken,
     pub(crate) router: Router,
+    /// What is on `ADMIN_PORT`, when a test sets it.
+    pub(crate) admin: Option<Router>,
     ports: Ports,
     clock: Clock,
     described: Arc<Described>,
@@ -156,7 +158,7 @@ impl World {
             log_level,
         };
         replace(&mut ports);
-        let (registry, stop, router) = edge(settings, ports.clone(), clock);
+        let (registry, stop, Routers { public: router, admin }) = edge(settings, ports.clone(), clock);
         let described = description(&router).await;
         Self {
             log,
@@ -171,6 +173,7 @@ impl World {
             registry,
             stop,
             router,
+            admin,
             ports,
             clock,
             described,
@@ -181,7 +184,7 @@ impl World {
     pub(crate) fn replica(&self, replace: impl FnOnce(&mut Ports)) -> Self {
         let mut ports = self.ports.clone();
         replace(&mut ports);
-        let (registry, stop, router) = edge(&[], ports.clone(), self.clock);
+        let (registry, stop, Routers { public: router, admin }) = edge(&[], ports.clone(), self.clock);
         Self {
             log: self.log.clone(),
             store: self.store.clone(),
@@ -195,6 +198,7 @@ impl World {
             registry,
             stop,
             router,
+            admin,
             ports,
             clock: self.clock,
             described: self.described.clone(),
@@ -401,12 +405,12 @@ fn ends(log: &MemoryLog) -> Vec<Position> {
 }
 
 /// An instance of the edge.
-fn edge(settings: &[(&str, &str)], ports: Ports, clock: Clock) -> (MetricRegistry, CancellationToken, Router) {
+fn edge(settings: &[(&str, &str)], ports: Ports, clock: Clock) -> (MetricRegistry, CancellationToken, Routers) {
     let environment = Environment::of(&[&[("JWT_SECRET", SECRET), ("MAX_BATCH", "20")], settings].concat());
     let config = Config::from_environment(&environment).expect("valid");
     let (registry, stop) = (MetricRegistry::default(), CancellationToken::new());
-    let router = ingest_service::router(config, ports, clock, &registry, stop.clone()).expect("a new registry");
-    (registry, stop, router)
+    let routers = ingest_service::routers(config, ports, clock, &registry, stop.clone()).expect("a new registry");
+    (registry, stop, routers)
 }
 
 async fn add_users(users: &MemoryUsers) {

@@ -51,7 +51,7 @@ impl MongoConnection {
     /// # Errors
     /// `MONGO_URI` cannot be used. The message does not hold it.
     pub async fn from_environment(environment: &Environment) -> Result<Self, SettingError> {
-        let uri = environment.text_or("MONGO_URI", "mongodb://127.0.0.1:27017");
+        let uri = environment.secret("MONGO_URI")?.unwrap_or_else(|| "mongodb://127.0.0.1:27017".to_owned());
         let database = environment.text_or("MONGO_DB", "shipping_system");
         Self::open(&uri, &database).await.map_err(|error| SettingError::new("MONGO_URI", error.to_string()))
     }

@@ -138,6 +138,7 @@ fn read_secret(path: &str) -> io::Result<String> {
 mod tests {
     use super::*;
 
+    // contract: "What holds a secret ("
     #[test]
     fn a_secret_is_in_its_variable_or_in_a_file_and_never_in_both() {
         let directory = tempfile::tempdir().expect("a directory");

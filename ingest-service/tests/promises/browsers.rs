@@ -29,6 +29,7 @@ async fn preflight(world: &World, origin: &str, method: &str) -> (u16, HeaderMap
     ask(world, Method::OPTIONS, "/shipments", &asked).await
 }
 
+// contract: "keep a browser from taking it for a page"
 #[tokio::test]
 async fn every_answer_has_the_headers_that_keep_browsers_from_harm() {
     let world = World::new().await;
@@ -62,6 +63,7 @@ async fn every_answer_has_the_headers_that_keep_browsers_from_harm() {
     );
 }
 
+// contract: "unless `CORS_ALLOWED_ORIGINS` names it"
 #[tokio::test]
 async fn no_page_of_another_origin_may_call_unless_it_is_named() {
     let closed = World::new().await;

@@ -5,6 +5,9 @@ use shared::operator_log::{Act, OperatorLog};
 
 use crate::world::{ADMIN, CLIENT, DRIVER, World};
 
+// contract: "what this instance logs"
+// contract: "`{old,new,audited}`"
+// contract: "`PUT /admin/log-level` `{filter}` | admin"
 #[tokio::test]
 async fn an_admin_changes_what_is_logged_and_that_is_written_down() {
     let world = World::new().await;
@@ -21,6 +24,7 @@ async fn an_admin_changes_what_is_logged_and_that_is_written_down() {
     assert_eq!(listed["data"][0]["act"], "log_level_changed", "{listed}");
 }
 
+// contract: "`GET /admin/log-level` | admin"
 #[tokio::test]
 async fn what_is_no_filter_is_named_and_nobody_but_an_admin_may_ask() {
     let world = World::new().await;

@@ -19,6 +19,7 @@ async fn status(router: &Router, path: &str, bearer: &str) -> u16 {
     router.clone().oneshot(request).await.expect("an answer").status().as_u16()
 }
 
+// contract: "With `ADMIN_PORT`"
 #[tokio::test]
 async fn with_a_port_for_operators_metrics_and_admin_routes_are_there_and_nowhere_else() {
     let world = World::set(&[("ADMIN_PORT", "0")]).await;

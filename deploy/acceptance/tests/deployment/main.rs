@@ -3,6 +3,7 @@
 
 mod healthcheck;
 mod metrics;
+mod operated;
 mod settings;
 mod traces;
 

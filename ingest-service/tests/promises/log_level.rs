@@ -7,7 +7,8 @@ use crate::world::{ADMIN, CLIENT, DRIVER, World};
 
 // contract: "what this instance logs"
 // contract: "`{old,new,audited}`"
-// contract: "`PUT /admin/log-level` `{filter}` | admin"
+// contract: "`PUT /admin/log-level` | `{filter}`"
+// contract: "the operator log has it"
 #[tokio::test]
 async fn an_admin_changes_what_is_logged_and_that_is_written_down() {
     let world = World::new().await;
@@ -24,6 +25,7 @@ async fn an_admin_changes_what_is_logged_and_that_is_written_down() {
     assert_eq!(listed["data"][0]["act"], "log_level_changed", "{listed}");
 }
 
+// contract: "`PUT /admin/log-level` | admin"
 // contract: "`GET /admin/log-level` | admin"
 #[tokio::test]
 async fn what_is_no_filter_is_named_and_nobody_but_an_admin_may_ask() {

@@ -18,6 +18,8 @@ pub(crate) enum Action {
     OperateCarriers,
     /// What could not be processed, whoever sent it.
     OperateDeadLetters,
+    /// What the program says about itself.
+    OperateLogging,
 }
 
 impl Action {
@@ -27,7 +29,11 @@ impl Action {
             | (Self::CreateShipments | Self::ReadShipments | Self::ReadEvents | Self::PostEvents, Role::Client)
             | (Self::PostEvents, Role::Source) => true,
             (
-                Self::ManageUsers | Self::ManageApiKeys | Self::OperateCarriers | Self::OperateDeadLetters,
+                Self::ManageUsers
+                | Self::ManageApiKeys
+                | Self::OperateCarriers
+                | Self::OperateDeadLetters
+                | Self::OperateLogging,
                 Role::Client | Role::Source,
             )
             | (Self::CreateShipments | Self::ReadShipments | Self::ReadEvents, Role::Source) => false,

@@ -21,7 +21,7 @@ use tower::ServiceExt;
 
 use crate::error::{Code, Problem};
 use crate::rest_of_body::{DEADLINE, MOST_BYTES};
-use crate::serve::{HEAD_BYTES, HEAD_DEADLINE};
+use crate::serve::HEAD_BYTES;
 
 /// What stands in for a request that cannot be read. Its method is none that anybody sends, so it is counted as `other`.
 const STAND_IN: &[u8] = b"UNREAD * HTTP/1.1\r\nconnection: close\r\n\r\n";
@@ -122,8 +122,7 @@ pub(crate) async fn answer(wire: Wire, error: &hyper::Error, unread: &[u8], peer
 
 fn refusal(error: &hyper::Error, held_back: bool, unread: &[u8]) -> Option<Problem> {
     if error.is_timeout() && !unread.is_empty() {
-        let detail = format!("The head of the request did not arrive within {} seconds", HEAD_DEADLINE.as_secs());
-        return Some(Problem::new(Code::RequestTimeout, detail));
+        return Some(Problem::new(Code::RequestTimeout, "The head of the request did not arrive in time"));
     }
     if error.is_parse_version_h2() {
         return Some(Problem::new(Code::MalformedRequest, "HTTP/2 is not spoken here; send HTTP/1.1"));

@@ -58,6 +58,11 @@ impl TrustedProxies {
         Ok(Self { networks, header })
     }
 
+    /// Nobody is believed.
+    pub(crate) fn none() -> Self {
+        Self { networks: Vec::new(), header: ProxyHeader::XForwardedFor }
+    }
+
     /// The address that `request` comes from.
     pub(crate) fn client_of(&self, request: &Request) -> IpAddr {
         // Without a connection (in tests) all callers are one.
@@ -80,7 +85,8 @@ impl TrustedProxies {
         client
     }
 
-    fn trust(&self, address: IpAddr) -> bool {
+    /// Whether it is one of ours that has `address`, which is written in its own family.
+    pub(crate) fn trust(&self, address: IpAddr) -> bool {
         self.networks.iter().any(|network| network.contains(&address))
     }
 

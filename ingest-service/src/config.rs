@@ -8,8 +8,10 @@ use shared::shipment::{Policy, limits};
 
 use crate::carriers::Carriers;
 use crate::client_address::TrustedProxies;
+use crate::cross_origin::AllowedOrigins;
 use crate::jwt_secret::JwtSecrets;
 use crate::rate_limit::LimitSettings;
+use crate::serve::CONNECTIONS;
 
 /// Port when `PORT` is not set (contract section 7).
 pub const DEFAULT_PORT: u16 = 8080;
@@ -21,6 +23,13 @@ const LARGEST_BATCH: usize = 10_000;
 pub struct Config {
     /// `PORT`: where a program listens; 0 for any free port.
     pub port: u16,
+    /// `ADMIN_PORT`: where metrics and what is for admins are shown instead, when it is set; 0 for any free port.
+    pub admin_port: Option<u16>,
+    /// `CONNECTIONS_PER_ADDRESS`: how many connections one address may have that is none of `TRUSTED_PROXIES`. By default half of all, so
+    /// that nobody alone keeps others out, and whoever comes through a proxy that is not named there is not cut off.
+    pub(crate) connections_per_address: usize,
+    /// `CORS_ALLOWED_ORIGINS`: whose pages may call us from a browser.
+    pub(crate) allowed_origins: AllowedOrigins,
     /// `LISTEN_ADDRESS`: on which of the machine's addresses a program listens. In development all users have a public password, so by
     /// default nobody but this machine gets to them; in production, all addresses.
     pub listen_address: IpAddr,
@@ -54,8 +63,12 @@ impl Config {
         let policies = [("strict", Policy::Strict), ("field", Policy::Field)];
         let transition_policy = environment.choice("TRANSITION_POLICY", Policy::Strict, &policies)?;
         let max_batch = environment.number("MAX_BATCH", 1000, 1..=LARGEST_BATCH)?;
+        let port = environment.number("PORT", DEFAULT_PORT, 0..=u16::MAX)?;
         Ok(Self {
-            port: environment.number("PORT", DEFAULT_PORT, 0..=u16::MAX)?,
+            port,
+            admin_port: admin_port(environment, port)?,
+            connections_per_address: environment.number("CONNECTIONS_PER_ADDRESS", CONNECTIONS / 2, 1..=CONNECTIONS)?,
+            allowed_origins: AllowedOrigins::from_environment(environment)?,
             listen_address: listen_address(environment, production)?,
             development: !production,
             jwt_secrets: JwtSecrets::from_environment(environment, production)?,
@@ -70,6 +83,18 @@ impl Config {
                 .map_err(|error| SettingError::new("CARRIERS_DIR", error.to_string()))?,
         })
     }
+}
+
+fn admin_port(environment: &Environment, port: u16) -> Result<Option<u16>, SettingError> {
+    const VARIABLE: &str = "ADMIN_PORT";
+    if environment.text(VARIABLE).is_none() {
+        return Ok(None);
+    }
+    let admin = environment.number(VARIABLE, 0, 0..=u16::MAX)?;
+    if admin == port && port != 0 {
+        return Err(SettingError::new(VARIABLE, format!("{admin} is PORT too; leave it out to have one port for all")));
+    }
+    Ok(Some(admin))
 }
 
 fn listen_address(environment: &Environment, production: bool) -> Result<IpAddr, SettingError> {
@@ -113,6 +138,10 @@ mod tests {
         for (variable, value) in [
             ("PORT", "70000"),
             ("ENV", "staging"),
+            ("ADMIN_PORT", "8080"),
+            ("ADMIN_PORT", "metrics"),
+            ("CONNECTIONS_PER_ADDRESS", "0"),
+            ("CORS_ALLOWED_ORIGINS", "example.com"),
             ("LISTEN_ADDRESS", "localhost"),
             ("JWT_SECRET", "kid=a:secret,b"),
             ("TRUSTED_PROXIES", "10.0.0.0/99"),

@@ -80,14 +80,14 @@ impl From<Secret> for JwtSecrets {
 }
 
 impl JwtSecrets {
-    /// The secrets out of `JWT_SECRET`; in development, when there is none, one that is public.
+    /// The secrets out of `JWT_SECRET`, or the file that `JWT_SECRET_FILE` names; in development, when there is none, one that is public.
     ///
     /// # Errors
     /// A list has a mistake, or in production a secret is missing, short, public or easily guessed. The message names the item and never
     /// shows anything of it.
     pub(crate) fn from_environment(environment: &Environment, production: bool) -> Result<Self, SettingError> {
         let wrong = |problem: String| SettingError::new(VARIABLE, problem);
-        let secrets = match environment.text(VARIABLE) {
+        let secrets = match environment.secret(VARIABLE)? {
             Some(text) => Self::parse(&text).map_err(wrong)?,
             None if production => return Err(wrong(format!("is required in production; {HOW}"))),
             None => Secret::new(DEVELOPMENT_SECRET).into(),

@@ -23,12 +23,16 @@ mod config;
 #[doc(hidden)]
 pub mod cost;
 mod create_admin;
+mod cross_origin;
 mod dead_letters;
 mod error;
 mod health;
 mod idempotent;
 mod json;
 mod jwt_secret;
+mod line;
+mod listen;
+mod log_level;
 mod metrics;
 mod openapi;
 mod outcome;
@@ -56,6 +60,7 @@ use shared::dead_letters::DeadLetters;
 use shared::dedup_window::DedupWindow;
 use shared::event_log::EventAppender;
 use shared::idempotency::IdempotencyKeys;
+use shared::log_level::LogLevel;
 use shared::number_lease::NumberLeases;
 use shared::shipment_store::ShipmentReader;
 use shared::user_store::UserStore;
@@ -66,9 +71,10 @@ pub use client_address::TrustedProxies;
 pub use config::{Config, DEFAULT_PORT};
 pub use create_admin::{Command, CreateAdmin, CreateAdminError, UsageError};
 pub use jwt_secret::{JwtSecrets, Secret};
-pub use router::{paths, router};
+pub use listen::{Listeners, listen};
+pub use router::{Routers, paths, routers};
 pub use seed::{SEEDED_USERS, SeedError, SeededUser, check_admin, seed_users};
-pub use serve::{listen, serve};
+pub use serve::serve;
 
 /// Everything outside of the process that the edge talks to.
 #[derive(Clone)]
@@ -85,4 +91,5 @@ pub struct Ports {
     pub keys: Arc<dyn IdempotencyKeys>,
     pub unmapped: Arc<UnmappedTally>,
     pub dead_letters: DeadLetters,
+    pub log_level: LogLevel,
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use ingest_service::{
     Command, Config, CreateAdmin, DEFAULT_PORT, Ports, SeedError, UnmappedTally, check_admin, listen, reload_on_hangup,
-    router, seed_users, serve,
+    routers, seed_users, serve,
 };
 use shared::api_key_store::mongo::MongoApiKeys;
 use shared::applied::redis::RedisWatcher;
@@ -17,6 +17,7 @@ use shared::dead_letters::DeadLetters;
 use shared::dedup_window::redis::RedisWindow;
 use shared::event_log::kafka::KafkaAppender;
 use shared::idempotency::mongo::MongoKeys;
+use shared::log_level::LogLevel;
 use shared::metrics::MetricRegistry;
 use shared::mongo::MongoConnection;
 use shared::number_lease::mongo::MongoLeases;
@@ -92,8 +93,9 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let servers = Servers::from_environment(&environment).await?;
     let stop = shutdown::on_signal()?;
     let development = config.development;
-    let listener = listen(&config).await?;
-    tracing::info!(address = %listener.local_addr()?, "listening");
+    let listeners = listen(&config).await?;
+    let admin = listeners.admin_address()?.map(|address| address.to_string());
+    tracing::info!(address = %listeners.address()?, admin, "listening");
 
     let registry = MetricRegistry::default();
     let log = KafkaAppender::new(servers.kafka.clone())?;
@@ -104,6 +106,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let (log, changes) = (Arc::new(log), Arc::new(KafkaChangeFeed::new(servers.kafka.clone())));
     let operators = Arc::new(MongoOperatorLog::new(&servers.mongo));
     let topic = servers.kafka.topic.clone();
+    let log_level = LogLevel::new(telemetry.log_filter(), operators.clone(), SERVICE, clock::system);
     let dead_letters = DeadLetters::new(changes.clone(), log.clone(), operators, topic, clock::system);
     let live = live(&servers);
     let ports = Ports {
@@ -118,9 +121,10 @@ async fn run() -> Result<(), Box<dyn Error>> {
         keys: Arc::new(MongoKeys::new(&servers.mongo)),
         unmapped: unmapped.clone(),
         dead_letters,
+        log_level,
     };
     let log = ports.log.clone();
-    let routes = router(config, ports, clock::system, &registry, stop.clone())?;
+    let routes = routers(config, ports, clock::system, &registry, stop.clone())?;
 
     let preparing = prepare(&servers, &*users, development, &stop);
     tokio::pin!(preparing);
@@ -135,7 +139,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
         }
         prepared
     };
-    let (served, prepared) = tokio::join!(serve(listener, routes, log, stop.clone()), preparing);
+    let (served, prepared) = tokio::join!(serve(listeners, routes, log, stop.clone()), preparing);
     unmapped.finish().await;
     telemetry.stop();
     served?;

@@ -45,6 +45,20 @@ pub(crate) enum KeyResult {
     NotKept,
 }
 
+/// A method as labels and traces have it: one of ours, or `other`.
+pub(crate) fn method_label(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::HEAD => "HEAD",
+        Method::OPTIONS => "OPTIONS",
+        _ => "other",
+    }
+}
+
 impl KeyResult {
     const ALL: [Self; 7] =
         [Self::Started, Self::TakenOver, Self::Replayed, Self::InUse, Self::Reused, Self::Unavailable, Self::NotKept];
@@ -241,16 +255,7 @@ impl Metrics {
 
     /// A request was answered.
     pub(crate) fn answered(&self, method: &Method, route: &str, status: StatusCode, duration: Duration) {
-        let method = match *method {
-            Method::GET => "GET",
-            Method::POST => "POST",
-            Method::PUT => "PUT",
-            Method::PATCH => "PATCH",
-            Method::DELETE => "DELETE",
-            Method::HEAD => "HEAD",
-            Method::OPTIONS => "OPTIONS",
-            _ => "other",
-        };
+        let method = method_label(method);
         self.requests.with_label_values(&[method, route, status.as_str()]).inc();
         self.durations.with_label_values(&[method, route]).observe(duration.as_secs_f64());
     }

@@ -1,7 +1,6 @@
 //! What every request passes through: it is given a trace and a deadline, it waits for no memory that is not there, and
-//! its answer is counted, logged when it failed, and written in the one shape when it is an error.
+//! its answer is counted, logged, and written in the one shape when it is an error.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
@@ -9,21 +8,22 @@ use axum::extract::path::ErrorKind;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequestParts, MatchedPath, Path, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::Value;
-use shared::telemetry::TraceContext;
+use shared::security_headers::SECURITY_HEADERS;
+use shared::telemetry::{TraceContext, spans};
 use tokio::sync::SemaphorePermit;
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 
 use crate::error::{Code, Problem};
 use crate::rate_limit::Meter;
 use crate::rest_of_body::RestOfBody;
 use crate::router::{Edge, UNMATCHED, is_for_operators};
-use crate::{json, query_string};
+use crate::{json, line, metrics, query_string};
 
 /// Largest body (contract section 4): a batch of 1,000 events of 1,000 bytes.
 pub(crate) const BODY_BYTES: usize = 1024 * 1024;
@@ -42,16 +42,17 @@ const ANSWER_DEADLINE: Duration = Duration::from_secs(45);
 pub(crate) async fn pass(State(edge): State<Edge>, mut request: Request, next: Next) -> Response {
     let started = Instant::now();
     let traceparent = request.headers().get("traceparent").and_then(|value| value.to_str().ok());
-    let trace = TraceContext::continued(traceparent);
-    request.extensions_mut().insert(trace);
     let (method, uri) = (request.method().clone(), request.uri().clone());
     let route = request.extensions().get::<MatchedPath>().cloned();
     let route = route.as_ref().map_or(UNMATCHED, MatchedPath::as_str);
+    let exported =
+        if is_for_operators(route) { Span::none() } else { spans::request(metrics::method_label(&method), route) };
+    let trace = TraceContext::begin(&exported, traceparent);
+    request.extensions_mut().insert(trace);
 
-    // What is logged on the way carries the trace, and an exporter gets the span. At the level of errors, because a span of a lower
-    // level is not there when LOG_LEVEL is higher, and an error without its trace cannot be found.
+    // What is logged on the way carries the trace. At the level of errors, because a span of a lower level is not there when LOG_LEVEL is
+    // higher, and an error without its trace cannot be found.
     let span = tracing::error_span!("request", trace_id = trace.trace_id(), %method, url = route);
-    trace.adopt(&span);
 
     // Only our own connection puts one there: it stands for a request that could not be read.
     let unread = request.extensions_mut().remove::<Problem>();
@@ -59,19 +60,28 @@ pub(crate) async fn pass(State(edge): State<Edge>, mut request: Request, next: N
     let (request, rest_of_body) = RestOfBody::of(request);
     let admitted = unread.map_or_else(|| admit(&edge, route, &request), Err);
     let mut response = match admitted.and_then(|held| meter.admit().map(|()| held)) {
-        Ok(_held) => match tokio::time::timeout(ANSWER_DEADLINE, next.run(request).instrument(span.clone())).await {
-            Ok(response) => response,
-            Err(_) => Problem::unavailable("The answer took too long; try again", "deadline").into_response(),
-        },
+        Ok(_held) => {
+            let answering = next.run(request).instrument(span.clone()).instrument(exported.clone());
+            match tokio::time::timeout(ANSWER_DEADLINE, answering).await {
+                Ok(response) => response,
+                Err(_) => Problem::unavailable("The answer took too long; try again", "deadline").into_response(),
+            }
+        }
         Err(problem) => problem.into_response(),
     };
-    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+    let problem = response.extensions_mut().remove::<Problem>();
+    if let Some(problem) = &problem {
         // CONNECT asks for no path.
         let instance = if uri.path().is_empty() { "*" } else { uri.path() };
         problem.render(&mut response, &trace, edge.now(), instance);
-        span.in_scope(|| report(&problem, &uri, &edge));
     }
+    span.in_scope(|| line::write(&edge, route, &uri, problem.as_ref(), response.status(), started.elapsed()));
+    spans::answered(&exported, response.status().as_u16());
     meter.tell(response.headers_mut());
+    for (name, value) in SECURITY_HEADERS {
+        let own = response.headers_mut().entry(HeaderName::from_static(name));
+        own.or_insert(HeaderValue::from_static(value));
+    }
     if let Ok(value) = HeaderValue::from_str(&trace.traceparent()) {
         response.headers_mut().insert("traceparent", value);
     }
@@ -95,42 +105,6 @@ fn admit<'a>(edge: &'a Edge, route: &str, request: &Request) -> Result<Option<Se
 
 fn content_length(headers: &HeaderMap) -> Option<usize> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
-}
-
-/// Failures of our own or of a dependency are told to the operator, once; a caller's mistake is the caller's affair.
-fn report(problem: &Problem, uri: &Uri, edge: &Edge) {
-    let (error, path, cause) = (problem.code().word(), uri.path(), problem.cause().unwrap_or_default());
-    match problem.code() {
-        Code::InternalError => tracing::error!(path, error, cause, "a request failed"),
-        Code::Panicked => edge.metrics.panicked(), // the panic is in the log, with the same trace
-        Code::ServiceUnavailable => {
-            if let Some(unsaid) = edge.put_off.say(Instant::now()) {
-                tracing::warn!(path, error, cause, unsaid, "a request was put off");
-            }
-        }
-        _ => tracing::debug!(path, error, detail = problem.detail(), "a request was refused"),
-    }
-}
-
-/// How often the log says that a request was put off: with a dependency away all of them are.
-const SAY_EVERY: Duration = Duration::from_secs(1);
-
-/// Holds back lines that say the same over and over.
-#[derive(Default)]
-pub(crate) struct PutOff(Mutex<(Option<Instant>, u64)>);
-
-impl PutOff {
-    /// How many went unsaid since the last time, when it is time to say it again.
-    fn say(&self, now: Instant) -> Option<u64> {
-        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (said, unsaid) = &mut *held;
-        if said.is_some_and(|said| now.duration_since(said) < SAY_EVERY) {
-            *unsaid += 1;
-            return None;
-        }
-        *said = Some(now);
-        Some(std::mem::take(unsaid))
-    }
 }
 
 /// The answer to a request whose handler panicked.
@@ -292,14 +266,6 @@ pub(crate) fn answer_encoded(status: StatusCode, json: Vec<u8>) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_outage_is_said_once_a_second_with_what_went_unsaid() {
-        let (put_off, start) = (PutOff::default(), Instant::now());
-        assert_eq!(put_off.say(start), Some(0));
-        assert_eq!((put_off.say(start), put_off.say(start)), (None, None));
-        assert_eq!(put_off.say(start + SAY_EVERY), Some(2));
-    }
 
     #[test]
     fn the_media_type_counts_and_its_parameters_do_not() {

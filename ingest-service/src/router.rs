@@ -12,19 +12,22 @@ use shared::number_lease::TrackingNumbers;
 use shared::shipment::Timestamp;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use tower::util::option_layer;
 use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::cors::CorsLayer;
 
 use crate::authenticate::{self, KeyChecks, Standings, Throttle, Tokens, Turns};
 use crate::config::Config;
 use crate::health::{self, Health};
 use crate::idempotent::once;
+use crate::line::PutOff;
 use crate::metrics::{self, Metrics};
 use crate::openapi::{self, Document};
 use crate::publish::{Batch, Registration};
 use crate::rate_limit::RateLimits;
-use crate::request::{IN_FLIGHT_BYTES, PutOff};
+use crate::request::IN_FLIGHT_BYTES;
 use crate::stream::{self, Streams};
-use crate::{Ports, accept, carriers, dead_letters, publish, query, request};
+use crate::{Ports, accept, carriers, dead_letters, log_level, publish, query, request};
 
 /// What stands for the pattern of a route where no route is.
 pub(crate) const UNMATCHED: &str = "unmatched";
@@ -101,20 +104,48 @@ impl Deref for Edge {
     }
 }
 
+/// The routes of an edge, by where they are served.
+#[derive(Clone)]
+pub struct Routers {
+    /// On `PORT`: all of them, but for those that are on `ADMIN_PORT`.
+    pub public: Router,
+    /// On `ADMIN_PORT`, when that is set: metrics, what is for admins, and the probes again.
+    pub admin: Option<Router>,
+}
+
+/// One port for all.
+impl From<Router> for Routers {
+    fn from(public: Router) -> Self {
+        Self { public, admin: None }
+    }
+}
+
 /// All routes, ready to be served or to be called in a test. The edge counts on `registry`, and `/metrics` shows all that is counted
 /// there. `/readyz` turns false when `stop` is cancelled.
 ///
 /// # Errors
 /// `registry` has another metric under one of our names.
-pub fn router(
+pub fn routers(
     config: Config,
     ports: Ports,
     clock: Clock,
     registry: &MetricRegistry,
     stop: CancellationToken,
-) -> Result<Router, MetricError> {
+) -> Result<Routers, MetricError> {
     let edge = Edge::new(config, ports, clock, registry, stop)?;
-    Ok(wrapped(routes(), &edge).with_state(edge))
+    if edge.config.admin_port.is_none() {
+        let public = wrapped(routes(|_| true), &edge, edge.config.allowed_origins.layer());
+        return Ok(Routers { public: public.with_state(edge), admin: None });
+    }
+    let public = wrapped(routes(|path| !is_administrative(path)), &edge, edge.config.allowed_origins.layer());
+    // No page of a foreign origin has anything to do there.
+    let admin = wrapped(routes(|path| is_administrative(path) || is_for_operators(path)), &edge, None);
+    Ok(Routers { public: public.with_state(edge.clone()), admin: Some(admin.with_state(edge)) })
+}
+
+/// Whether `path` is served on `ADMIN_PORT` alone, when there is one.
+fn is_administrative(path: &str) -> bool {
+    path == "/metrics" || path.starts_with("/admin/")
 }
 
 /// The page of routes. All of them are served under `/v1` too. What is posted to `once` may carry an `Idempotency-Key`.
@@ -129,7 +160,7 @@ fn table() -> Vec<(&'static str, MethodRouter<Edge>)> {
         ("/swagger/{file}", get(openapi::file)),
     ];
     let user = get(authenticate::get_user).patch(authenticate::change_user).delete(authenticate::remove_user);
-    let api: [(&str, MethodRouter<Edge>); 21] = [
+    let api: [(&str, MethodRouter<Edge>); 22] = [
         ("/auth/login", post(authenticate::log_in)),
         ("/auth/users", get(authenticate::list_users).post(authenticate::add_user)),
         ("/auth/users/{username}", user),
@@ -151,6 +182,7 @@ fn table() -> Vec<(&'static str, MethodRouter<Edge>)> {
         ("/admin/dead-letters/redrive", post(dead_letters::post_redrive)),
         ("/admin/dead-letters/storm/continue", post(dead_letters::post_storm_continue)),
         ("/admin/operator-log", get(dead_letters::list_operator_log)),
+        ("/admin/log-level", get(log_level::get_log_level).put(log_level::put_log_level)),
     ];
     let streams: [(&str, MethodRouter<Edge>); 2] =
         [("/stream", get(stream::stream_all)), ("/shipments/{tracking_number}/stream", get(stream::stream_shipment))];
@@ -164,9 +196,9 @@ pub fn paths() -> impl Iterator<Item = &'static str> {
     table().into_iter().map(|(path, _)| path)
 }
 
-fn routes() -> Router<Edge> {
+fn routes(takes: impl Fn(&str) -> bool) -> Router<Edge> {
     let mut router = Router::new();
-    for (path, methods) in table() {
+    for (path, methods) in table().into_iter().filter(|(path, _)| takes(path)) {
         router = router.route(path, methods.clone()).route(&format!("/v1{path}"), methods);
     }
     router.fallback(request::not_found).method_not_allowed_fallback(request::method_not_allowed)
@@ -178,7 +210,8 @@ pub(crate) fn is_for_operators(route: &str) -> bool {
 }
 
 /// What every request passes through, from the inside out.
-fn wrapped(routes: Router<Edge>, edge: &Edge) -> Router<Edge> {
+fn wrapped(routes: Router<Edge>, edge: &Edge, origins: Option<CorsLayer>) -> Router<Edge> {
     let panics = CatchPanicLayer::custom(request::panicked);
-    routes.layer(panics).layer(from_fn_with_state(edge.clone(), request::pass))
+    let routes = routes.layer(panics).layer(option_layer(origins));
+    routes.layer(from_fn_with_state(edge.clone(), request::pass))
 }

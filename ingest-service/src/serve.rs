@@ -1,11 +1,10 @@
 //! Connections: how many, how long they may take to say something, and how they end.
 
 use std::convert::Infallible;
-use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::{ConnectInfo, Request};
@@ -14,7 +13,6 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use shared::event_log::EventAppender;
-use shared::settings::SettingError;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -22,14 +20,21 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
 use crate::broken_head::{self, Wire};
-use crate::config::Config;
+use crate::line::PutOff;
+use crate::listen::{Crowd, Listeners, Place};
+use crate::router::Routers;
 use crate::stall::Unstalled;
 
 /// Most connections at a time. One more waits in the system's backlog; an idle one costs about 10 KB.
-const CONNECTIONS: usize = 8_192;
+pub(crate) const CONNECTIONS: usize = 8_192;
+/// The same on `ADMIN_PORT`: scrapers, probes and a few people. They have a place of their own when callers have taken all others.
+const ADMIN_CONNECTIONS: usize = 256;
 /// Longest time for the head of a request, and for a connection to lie idle between two: longer than the 60 s after which load balancers
 /// let go of an idle one, so that none of them sends a request into a connection that we are closing.
-pub(crate) const HEAD_DEADLINE: Duration = Duration::from_secs(75);
+const HEAD_DEADLINE: Duration = Duration::from_secs(75);
+/// The same when most connections are taken: callers who have something to say say it within this, and those who only hold on (slowloris)
+/// soon make room.
+const PRESSED_DEADLINE: Duration = Duration::from_secs(5);
 /// Largest head of a request, in bytes: a token of 4 KiB and as much again.
 pub(crate) const HEAD_BYTES: usize = 16 * 1024;
 /// Longest time that the other side may take nothing of what it asked for: a phone in a tunnel is patient for less, and a stream that
@@ -44,47 +49,46 @@ const DRAIN: Duration = Duration::from_secs(12);
 /// How long to wait when no connection can be taken (no file descriptor left, say).
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
-/// Listens where `config` says.
-///
-/// # Errors
-/// The address or the port cannot be had; the message names the setting to change.
-pub async fn listen(config: &Config) -> Result<TcpListener, SettingError> {
-    let (address, port) = (config.listen_address, config.port);
-    let wrong = |error: std::io::Error| match error.kind() {
-        ErrorKind::AddrInUse => {
-            let other = port.checked_add(1).unwrap_or(8080);
-            SettingError::new("PORT", format!("{port} is in use; try PORT={other}"))
-        }
-        ErrorKind::AddrNotAvailable => {
-            SettingError::new("LISTEN_ADDRESS", format!("{address} is no address of this machine"))
-        }
-        _ => SettingError::new("PORT", format!("cannot listen on {port}: {error}")),
-    };
-    TcpListener::bind((address, port)).await.map_err(wrong)
-}
-
-/// Serves `router` on `listener` until `stop` is cancelled. Then `/readyz` is false, new connections are taken for half a second more, what is
-/// in flight is finished within twelve seconds, and `log` is flushed.
+/// Serves `routers` on `listeners` until `stop` is cancelled. Then `/readyz` is false, new connections are taken for half a second more, what
+/// is in flight is finished within twelve seconds, and `log` is flushed.
 ///
 /// # Errors
 /// None so far: what goes wrong with one connection ends that one.
 pub async fn serve(
-    listener: TcpListener,
-    router: Router,
+    listeners: Listeners,
+    routers: Routers,
     log: Arc<dyn EventAppender>,
     stop: CancellationToken,
 ) -> std::io::Result<()> {
-    let (room, connections, closing) =
-        (Arc::new(Semaphore::new(CONNECTIONS)), TaskTracker::new(), CancellationToken::new());
+    let (connections, closing) = (TaskTracker::new(), CancellationToken::new());
+    let door = |router, room, crowd: &Crowd| Door {
+        router,
+        room: Arc::new(Semaphore::new(room)),
+        most: room,
+        crowd: crowd.clone(),
+        unsaid: PutOff::default(),
+        connections: connections.clone(),
+        closing: closing.clone(),
+    };
+    let Listeners { public, admin, crowd } = listeners;
+    let public_door = door(routers.public, CONNECTIONS, &crowd);
+    let admin = admin.zip(routers.admin).map(|(listener, router)| (listener, door(router, ADMIN_CONNECTIONS, &crowd)));
     let last_call = async {
         stop.cancelled().await;
         tokio::time::sleep(NOTICE).await;
     };
+    let admin_door = async {
+        match &admin {
+            Some((listener, door)) => door.accept(listener).await,
+            None => std::future::pending().await,
+        }
+    };
     tokio::select! {
         () = last_call => {}
-        never = accept(&listener, &router, &room, &connections, &closing) => match never {},
+        never = public_door.accept(&public) => match never {},
+        never = admin_door => match never {},
     }
-    drop(listener);
+    drop((public, admin));
     closing.cancel();
     connections.close();
     if tokio::time::timeout(DRAIN, connections.wait()).await.is_err() {
@@ -94,24 +98,48 @@ pub async fn serve(
     Ok(())
 }
 
-async fn accept(
-    listener: &TcpListener,
-    router: &Router,
-    room: &Arc<Semaphore>,
-    connections: &TaskTracker,
-    closing: &CancellationToken,
-) -> Infallible {
-    loop {
-        let held = room.clone().acquire_owned().await.expect("the semaphore is never closed");
-        match listener.accept().await {
-            Ok((stream, peer)) => {
-                connections.spawn(connection(stream, peer, router.clone(), closing.clone(), held));
-            }
-            Err(error) => {
-                tracing::warn!(%error, "a connection could not be taken");
-                tokio::time::sleep(ACCEPT_AGAIN).await;
+/// A way in.
+struct Door {
+    router: Router,
+    /// What is left of the `most` connections that it may have.
+    room: Arc<Semaphore>,
+    most: usize,
+    crowd: Crowd,
+    /// What the log has said about connections that were refused.
+    unsaid: PutOff,
+    connections: TaskTracker,
+    closing: CancellationToken,
+}
+
+/// What a connection takes up.
+type Held = (OwnedSemaphorePermit, Place);
+
+impl Door {
+    async fn accept(&self, listener: &TcpListener) -> Infallible {
+        loop {
+            let room = self.room.clone().acquire_owned().await.expect("the semaphore is never closed");
+            match listener.accept().await {
+                Ok((stream, peer)) => {
+                    let Some(place) = self.crowd.admit(peer.ip()) else {
+                        if let Some(unsaid) = self.unsaid.say(Instant::now()) {
+                            tracing::warn!(%peer, unsaid, "a connection was refused: its address has as many as it may have");
+                        }
+                        continue;
+                    };
+                    let (router, closing, patience) = (self.router.clone(), self.closing.clone(), self.patience());
+                    self.connections.spawn(connection(stream, peer, router, closing, patience, (room, place)));
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be taken");
+                    tokio::time::sleep(ACCEPT_AGAIN).await;
+                }
             }
         }
+    }
+
+    /// How long a new connection may say nothing: less when most of the room is taken, by whoever holds it.
+    fn patience(&self) -> Duration {
+        if self.room.available_permits() < self.most / 4 { PRESSED_DEADLINE } else { HEAD_DEADLINE }
     }
 }
 
@@ -120,16 +148,14 @@ async fn connection(
     peer: SocketAddr,
     router: Router,
     closing: CancellationToken,
-    held: OwnedSemaphorePermit,
+    patience: Duration,
+    held: Held,
 ) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "answers may be delayed by Nagle's algorithm");
     }
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new())
-        .header_read_timeout(HEAD_DEADLINE)
-        .max_header_size(HEAD_BYTES)
-        .max_buf_size(BUFFER_BYTES);
+    http.timer(TokioTimer::new()).header_read_timeout(patience).max_header_size(HEAD_BYTES).max_buf_size(BUFFER_BYTES);
     let service = router.clone().map_request(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
         request

@@ -9,16 +9,19 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{Router, get};
 use serde::Serialize;
 use shared::clock::Clock;
 use shared::dead_letters::StormNotice;
+use shared::log_level::LogLevel;
 use shared::metrics::MetricRegistry;
+use shared::security_headers::SECURITY_HEADERS;
 use shared::shipment::Timestamp;
 
-use crate::{Ports, RunningLanes};
+use crate::{Ports, RunningLanes, log_level};
 
 /// A subscriber that is silent for longer than this is stuck: it reports at least once a second.
 const LONGEST_SILENCE: Duration = Duration::from_secs(30);
@@ -65,15 +68,18 @@ impl Health {
         self.stopping.store(true, Ordering::Relaxed);
     }
 
-    /// The routes, with the metrics of `registry`.
-    pub fn router(self, registry: MetricRegistry) -> Router {
+    /// The routes, with the metrics of `registry` and the level of the log; these two are by themselves, beside the probes again, when there
+    /// are `two_ports`.
+    pub fn routers(self, registry: MetricRegistry, log_level: LogLevel, two_ports: bool) -> (Router, Option<Router>) {
         let metrics = move || async move { metrics(&registry) };
-        Router::new()
+        let probes = Router::new()
             .route("/livez", get(livez))
             .route("/readyz", get(readyz))
             .route("/health", get(health))
-            .with_state(self)
-            .route("/metrics", get(metrics))
+            .with_state(self);
+        let all = probes.clone().route("/metrics", get(metrics)).merge(log_level::routes(log_level));
+        let secured = |router: Router| router.layer(map_response(secure));
+        if two_ports { (secured(probes), Some(secured(all))) } else { (secured(all), None) }
     }
 
     fn live(&self) -> Result<(), String> {
@@ -101,6 +107,14 @@ impl Health {
             Some(_) => self.live(),
         }
     }
+}
+
+async fn secure(mut response: Response) -> Response {
+    for (name, value) in SECURITY_HEADERS {
+        let own = response.headers_mut().entry(HeaderName::from_static(name));
+        own.or_insert(HeaderValue::from_static(value));
+    }
+    response
 }
 
 async fn livez(State(health): State<Health>) -> Response {

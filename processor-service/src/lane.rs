@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use shared::clock::Clock;
-use shared::event_log::{AppendError, NewRecord, Topic};
+use shared::event_log::{AppendError, LogRecord, NewRecord, Topic};
 use shared::shipment::Timestamp;
+use shared::telemetry::{TraceContext, spans};
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, Span};
 
 use crate::Ports;
 use crate::cache::Cache;
@@ -29,6 +31,9 @@ struct Durable {
 
 /// How often a lane that stands at a storm looks whether it may go on, or has lost its partitions.
 const HOLD_LOOK: Duration = Duration::from_secs(1);
+
+/// The header of a record with the trace of the request that it came with.
+const TRACEPARENT: &str = "traceparent";
 
 /// How a batch ended.
 enum Applied {
@@ -81,13 +86,28 @@ impl Lane {
     /// Applies batches until the queue is closed, or at once when `end` is cancelled.
     pub(crate) async fn run(mut self, end: CancellationToken) {
         while let Some(batch) = self.queue.take().await {
-            let applied = end.run_until_cancelled(self.apply(&batch)).await;
+            let (exported, logged) = self.spans(&batch);
+            let applying = self.apply(&batch).instrument(logged).instrument(exported.clone());
+            let applied = end.run_until_cancelled(applying).await;
+            if !matches!(applied, Some(Applied::Durable)) {
+                spans::failed(&exported);
+            }
             match applied {
                 Some(Applied::Durable) => self.queue.finished(&batch),
                 Some(Applied::Lost) | None => self.queue.abandoned(),
             }
         }
         tracing::debug!(lane = self.queue.index(), "lane ended");
+    }
+
+    /// The span of a batch for the exporter, and the one that puts its trace into log lines. Where nothing is exported, that is the trace of
+    /// the first request that it is work of. At the level of errors, so that it is there at each level.
+    fn spans(&self, batch: &Batch) -> (Span, Span) {
+        let (lane, records) = (self.queue.index(), &batch.records);
+        let exported = spans::batch(lane, records.len(), records.iter().map(|record| record.header(TRACEPARENT)));
+        let trace = TraceContext::of(&exported).or_else(|| records.iter().find_map(trace_of));
+        let logged = tracing::error_span!("batch", trace_id = trace.map(|trace| trace.trace_id()), lane);
+        (exported, logged)
     }
 
     /// Applies a batch, however often it takes.
@@ -101,6 +121,7 @@ impl Lane {
                     self.storm.passed(decision.share(batch));
                     self.looks_up = decision.duplicates > 0;
                     self.count(&work, &decision, durable);
+                    say(batch, &decision, attempts, durable);
                     decision.remember_states(&mut self.cache, batch);
                     return Applied::Durable;
                 }
@@ -143,7 +164,8 @@ impl Lane {
         }
         let changes = decision.changes(&self.ports).await?;
         if !changes.is_empty() {
-            self.ports.log.append(Topic::Changes, changes).await.all()?;
+            let span = spans::publishing("changes", changes.len());
+            self.ports.log.append(Topic::Changes, changes).instrument(span).await.all()?;
         }
         self.tell(&decision, work.batch).await;
         Ok(Attempt::Done(Box::new(decision), durable))
@@ -179,7 +201,8 @@ impl Lane {
         if letters.is_empty() {
             return Ok(());
         }
-        match self.ports.log.append(Topic::DeadLetters, letters.clone()).await.all() {
+        let span = spans::publishing("dead letters", letters.len());
+        match self.ports.log.append(Topic::DeadLetters, letters.clone()).instrument(span).await.all() {
             Err(AppendError::Refused(why)) => {
                 tracing::error!(%why, letters = letters.len(), "dead letters refused; writing them without their values");
                 let short = letters.iter().map(without_value).collect();
@@ -240,10 +263,29 @@ impl Lane {
             tracing::warn!(
                 class = cause.class,
                 why = %cause.message,
+                trace_id = trace_of(&work.batch.records[*index]).map(|trace| trace.trace_id()),
                 partition = position.partition,
                 offset = position.log.offset,
                 "record moved to the dead letters"
             );
         }
     }
+}
+
+/// The trace of the request that a record came with.
+fn trace_of(record: &LogRecord) -> Option<TraceContext> {
+    TraceContext::read(record.header(TRACEPARENT)?)
+}
+
+/// The one line of a batch.
+fn say(batch: &Batch, decision: &Decision, attempts: Attempts, durable: Durable) {
+    tracing::info!(
+        records = batch.records.len(),
+        decided = decision.rows.len(),
+        duplicates = decision.duplicates,
+        dead_letters = decision.dead.len(),
+        attempts = attempts.count,
+        took_ms = u64::try_from(durable.took.as_millis()).unwrap_or(u64::MAX),
+        "a batch was applied"
+    );
 }

@@ -12,7 +12,7 @@
 //! - `release`: dead letters that events were parked behind for long enough are given up;
 //! - `failure`: which failures are tried again and which end in a dead letter; `storm`: when nearly all would;
 //! - [`operate`]: the commands for operators;
-//! - [`health`], [`metrics`], [`config`]: how it is seen and set up.
+//! - [`listen`], [`health`], `log_level`, [`metrics`], [`config`]: how it is seen and set up.
 //!
 //! The decision itself is pure and stands in [`shared::shipment::transition`].
 
@@ -33,6 +33,8 @@ pub mod follow;
 pub mod health;
 mod item;
 mod lane;
+pub mod listen;
+mod log_level;
 pub mod metrics;
 pub mod operate;
 mod park;

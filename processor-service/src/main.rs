@@ -2,13 +2,13 @@
 
 use std::error::Error;
 use std::io::{self, Write};
-use std::net::Ipv4Addr;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use processor_service::command::Command;
 use processor_service::config::Config;
 use processor_service::follow::Follow;
+use processor_service::listen::{DEFAULT_PORT, Listeners};
 use processor_service::operate;
 use processor_service::tools::{self, COULD_NOT, Screen, Tools};
 use processor_service::{Ports, Processor};
@@ -19,14 +19,14 @@ use shared::dead_letters::DeadLetters;
 use shared::dedup_window::redis::RedisWindow;
 use shared::event_log::EventAppender;
 use shared::event_log::kafka::{KafkaAppender, KafkaReplay};
+use shared::log_level::LogLevel;
 use shared::metrics::MetricRegistry;
 use shared::operator_log::mongo::MongoOperatorLog;
 use shared::projection::mongo::MongoProjection;
 use shared::projection::{Generation, Generations};
 use shared::servers::{Servers, applied_in};
-use shared::settings::{Environment, SettingError};
+use shared::settings::Environment;
 use shared::{clock, healthcheck, shutdown, telemetry};
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 /// Most allocations live for a batch or a request; the C library's allocator took a quarter of the time (docs/performance.md).
@@ -40,8 +40,6 @@ static ALLOCATOR: shared::allocations::Counting<mimalloc::MiMalloc> =
     shared::allocations::Counting::new(mimalloc::MiMalloc);
 
 const SERVICE: &str = "processor-service";
-/// Port when `PORT` is not set (contract section 7).
-const DEFAULT_PORT: u16 = 8081;
 /// Exit code of a program whose arguments are not understood.
 const USAGE: u8 = 2;
 
@@ -119,14 +117,12 @@ async fn operate(command: operate::Command) -> Result<(), Box<dyn Error>> {
 async fn run() -> Result<(), Box<dyn Error>> {
     let environment = Environment::of_process();
     let config = Config::from_environment(&environment)?;
-    let port = environment.number("PORT", DEFAULT_PORT, 0..=u16::MAX)?;
     let telemetry = telemetry::start(&environment, SERVICE)?;
     let servers = Servers::from_environment(&environment).await?;
     let stop = shutdown::on_signal()?;
-    let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port))
-        .await
-        .map_err(|error| SettingError::new("PORT", format!("cannot listen on {port}: {error}")))?;
-    tracing::info!(address = %listener.local_addr()?, "listening");
+    let listeners = Listeners::open(&environment).await?;
+    let (address, admin) = listeners.addresses()?;
+    tracing::info!(%address, admin = admin.map(|address| address.to_string()), "listening");
 
     let registry = MetricRegistry::default();
     let log = KafkaAppender::new(servers.kafka.clone())?;
@@ -146,18 +142,14 @@ async fn run() -> Result<(), Box<dyn Error>> {
         announcer: announce(Generation::FIRST),
         operators: Arc::new(MongoOperatorLog::new(&servers.mongo)),
     };
-    let log = ports.log.clone();
+    let (log, operators) = (ports.log.clone(), ports.operators.clone());
+    let log_level = LogLevel::new(telemetry.log_filter(), operators, SERVICE, clock::system);
     let processor = Processor::new(config, ports, clock::system, &registry)?;
 
     // Health is shown from the first moment until after the drain.
     let (health, drained) = (processor.health(), CancellationToken::new());
-    let routes = health.clone().router(registry);
-    let serving = {
-        let drained = drained.clone();
-        tokio::spawn(
-            async move { axum::serve(listener, routes).with_graceful_shutdown(drained.cancelled_owned()).await },
-        )
-    };
+    let (public, admin) = health.clone().routers(registry, log_level, listeners.are_two());
+    let serving = tokio::spawn(listeners.serve(public, admin, drained.clone()));
     let stopping = stop.clone();
     tokio::spawn(async move {
         stopping.cancelled().await;

@@ -8,7 +8,7 @@
 //!   Each module's documentation is its contract; the adapters and the one conformance suite that all of them
 //!   pass stand beside it.
 //! - [`dead_letters`]: what operators see of dead letters and do about them, on these ports.
-//! - [`settings`], [`telemetry`], [`metrics`], [`healthcheck`], [`shutdown`], [`breaker`], [`clock`]: what every program needs to start, to be
+//! - [`settings`], [`telemetry`], [`log_level`], [`metrics`], [`healthcheck`], [`security_headers`], [`shutdown`], [`breaker`], [`clock`]: what every program needs to start, to be
 //!   seen, to stop and to live with a dependency that is away.
 
 pub mod api_key_store;
@@ -23,12 +23,14 @@ pub mod event_log;
 pub mod healthcheck;
 pub mod idempotency;
 pub mod leb128;
+pub mod log_level;
 pub mod metrics;
 pub mod number_lease;
 pub mod operator_log;
 pub mod projection;
 #[cfg(any(test, feature = "conformance"))]
 pub mod real_servers;
+pub mod security_headers;
 #[cfg(all(feature = "kafka", feature = "mongo", feature = "redis"))]
 pub mod servers;
 pub mod settings;

@@ -16,7 +16,16 @@ use crate::breaker::CircuitState;
 #[derive(Clone, Default)]
 pub struct MetricRegistry {
     registry: Registry,
-    made: Arc<Mutex<HashMap<String, Metric>>>,
+    made: Arc<Mutex<Made>>,
+}
+
+/// What is in the registry.
+#[derive(Default)]
+struct Made {
+    metrics: HashMap<String, Metric>,
+    /// What the system knows of the process.
+    #[cfg(target_os = "linux")]
+    process: bool,
 }
 
 #[derive(Clone)]
@@ -100,14 +109,30 @@ impl MetricRegistry {
         Ok(self.seconds(name, help, &[])?.with_label_values::<&str>(&[]))
     }
 
-    /// `shipping_build_info` of `service`: always 1.
+    /// What the system knows of this process, once however many services it is made of: its processor time, memory, open files and start
+    /// (`process_…`, by Prometheus' own names). Where the system has no /proc, nothing.
+    fn process(&self) -> Result<(), MetricError> {
+        #[cfg(target_os = "linux")]
+        {
+            use prometheus::process_collector::ProcessCollector;
+            let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+            if !made.process {
+                let wrong = |error| MetricError::new("process", error);
+                self.registry.register(Box::new(ProcessCollector::for_self())).map_err(wrong)?;
+                made.process = true;
+            }
+        }
+        Ok(())
+    }
+
+    /// `shipping_build_info` of `service`: always 1; and what the system knows of its process.
     ///
     /// # Errors
     /// The name is taken.
     pub fn build_info(&self, service: &str) -> Result<(), MetricError> {
         let info = self.gauge("shipping_build_info", "What runs here; always 1", &["service", "version"])?;
         info.with_label_values(&[service, env!("CARGO_PKG_VERSION")]).set(1);
-        Ok(())
+        self.process()
     }
 
     /// Sets `shipping_circuit_state` of `dependency`.
@@ -143,7 +168,7 @@ impl MetricRegistry {
         make: impl FnOnce() -> Result<Metric, prometheus::Error>,
     ) -> Result<Metric, MetricError> {
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(metric) = made.get(name) {
+        if let Some(metric) = made.metrics.get(name) {
             return Ok(metric.clone());
         }
         let metric = make().map_err(|error| MetricError::new(name, error))?;
@@ -153,7 +178,7 @@ impl MetricRegistry {
             Metric::Histogram(histogram) => Box::new(histogram),
         };
         self.registry.register(collector).map_err(|error| MetricError::new(name, error))?;
-        made.insert(name.to_owned(), metric.clone());
+        made.metrics.insert(name.to_owned(), metric.clone());
         Ok(metric)
     }
 }
@@ -166,6 +191,21 @@ fn same_labels(name: &str, metric: &dyn Collector, labels: &[&str]) -> Result<()
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_a_process_takes_up_is_shown_once_by_two_services() {
+        let registry = MetricRegistry::default();
+        for service in ["ingest-service", "processor-service"] {
+            registry.build_info(service).expect("each once");
+        }
+        let text = registry.text().expect("encodes");
+        for name in
+            ["cpu_seconds_total", "resident_memory_bytes", "open_fds", "max_fds", "start_time_seconds", "threads"]
+        {
+            assert_eq!(text.matches(&format!("\nprocess_{name} ")).count(), 1, "{name}: {text}");
+        }
+    }
 
     #[test]
     fn two_services_in_one_process_count_into_one_metric() {

@@ -57,7 +57,7 @@ impl Servers {
     /// # Errors
     /// One of them is wrong.
     pub async fn from_environment(environment: &Environment) -> Result<Self, SettingError> {
-        let address = environment.text_or("REDIS_ADDR", "127.0.0.1:6379");
+        let address = environment.secret("REDIS_ADDR")?.unwrap_or_else(|| "127.0.0.1:6379".to_owned());
         let number = environment.number("REDIS_DB", 0, 0..=1_000)?;
         let seconds = environment.number("DEDUP_TTL_SECONDS", 3600, 1..=LONGEST_WINDOW_SECONDS)?;
         Ok(Self {

@@ -1,6 +1,11 @@
 //! Typed readers of the environment. Every error is one line that names the variable (contract section 7).
 
+use std::fs::File;
+use std::io::{self, Read};
 use std::str::FromStr;
+
+/// Largest file with a secret, in bytes: a list of secrets or a connection string with every option, many times over.
+const SECRET_FILE_BYTES: u64 = 64 * 1024;
 
 /// A wrong value; the program does not start.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -49,6 +54,24 @@ impl Environment {
     #[must_use]
     pub fn text_or(&self, variable: &str, default: &str) -> String {
         self.text(variable).unwrap_or_else(|| default.to_owned())
+    }
+
+    /// The text of a variable that holds a secret, or of the file that `<variable>_FILE` names, as Kubernetes and Docker mount secrets: a
+    /// process shows its environment to more than it shows its files to.
+    ///
+    /// # Errors
+    /// Both are set, or the file cannot be read, is empty or no text. The message holds nothing of it.
+    pub fn secret(&self, variable: &str) -> Result<Option<String>, SettingError> {
+        let beside = format!("{variable}_FILE");
+        let Some(path) = self.text(&beside) else { return Ok(self.text(variable)) };
+        if self.text(variable).is_some() {
+            return Err(SettingError::new(beside, format!("is set beside {variable}; keep one of them")));
+        }
+        let text = read_secret(&path).map_err(|error| SettingError::new(&beside, format!("{path}: {error}")))?;
+        match text.trim() {
+            "" => Err(SettingError::new(beside, format!("{path}: is empty"))),
+            secret => Ok(Some(secret.to_owned())),
+        }
     }
 
     /// A whole number within `range`, or `default`.
@@ -102,9 +125,44 @@ impl Environment {
     }
 }
 
+fn read_secret(path: &str) -> io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?.take(SECRET_FILE_BYTES + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > SECRET_FILE_BYTES {
+        return Err(io::Error::other(format!("has more than {SECRET_FILE_BYTES} bytes")));
+    }
+    Ok(text)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    // contract: "What holds a secret ("
+    #[test]
+    fn a_secret_is_in_its_variable_or_in_a_file_and_never_in_both() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = |name: &str, content: &[u8]| {
+            let path = directory.path().join(name);
+            std::fs::write(&path, content).expect("written");
+            path.display().to_string()
+        };
+        let read = |variables: &[(&str, &str)]| Environment::of(variables).secret("TOKEN");
+        assert_eq!(read(&[]), Ok(None));
+        assert_eq!(read(&[("TOKEN", "s3cret")]), Ok(Some("s3cret".to_owned())));
+        let path = file("token", b"s3cret of a file\n");
+        assert_eq!(read(&[("TOKEN_FILE", &path)]), Ok(Some("s3cret of a file".to_owned())));
+        for (variables, problem) in [
+            (vec![("TOKEN", "s3cret"), ("TOKEN_FILE", path.as_str())], "TOKEN_FILE: is set beside TOKEN"),
+            (vec![("TOKEN_FILE", "/nowhere/at/all")], "TOKEN_FILE: /nowhere/at/all: "),
+            (vec![("TOKEN_FILE", &file("empty", b"\n"))], "TOKEN_FILE: "),
+            (vec![("TOKEN_FILE", &file("binary", b"s3cret\xff"))], "TOKEN_FILE: "),
+            (vec![("TOKEN_FILE", &file("large", &[b's'; 100_000]))], "TOKEN_FILE: "),
+        ] {
+            let error = read(&variables).expect_err("refused").to_string();
+            assert!(error.starts_with(problem) && !error.contains("s3cret"), "{error}");
+        }
+    }
 
     #[test]
     fn a_wrong_value_names_its_variable() {

@@ -10,7 +10,7 @@ struct Build {
     done: OnceLock<()>,
 }
 
-static EMBEDDED: Build = Build { arguments: &["-p", "rastro"], done: OnceLock::new() };
+static EMBEDDED: Build = Build { arguments: &["-p", "rastro", "--features", "rastro/otlp"], done: OnceLock::new() };
 static PAIR: Build = Build {
     arguments: &[
         "-p",

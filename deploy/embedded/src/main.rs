@@ -23,6 +23,7 @@ use shared::dedup_window::memory::MemoryWindow;
 use shared::event_log::replay::EventReplay;
 use shared::event_log::sqlite::SqliteLog;
 use shared::idempotency::sqlite::SqliteKeys;
+use shared::log_level::LogLevel;
 use shared::metrics::MetricRegistry;
 use shared::number_lease::sqlite::SqliteLeases;
 use shared::operator_log::sqlite::SqliteOperatorLog;
@@ -178,10 +179,10 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let telemetry = telemetry::start(&environment, PROGRAM)?;
     let stop = shutdown::on_signal()?;
 
-    let listener = ingest_service::listen(&edge).await?;
+    let listeners = ingest_service::listen(&edge).await?;
     let file = file_in(&data);
     let database = Arc::new(open(&file)?);
-    if edge.development && environment.text("JWT_SECRET").is_none() {
+    if edge.development && environment.secret("JWT_SECRET")?.is_none() {
         edge.jwt_secrets = secret::of(&data).map_err(|error| data_dir(&error))?.into();
     }
     let registry = MetricRegistry::default();
@@ -206,6 +207,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
         announcer: applied.clone(),
         operators: operators.clone(),
     };
+    let log_level = LogLevel::new(telemetry.log_filter(), operators.clone(), PROGRAM, clock::system);
     let topic = processor.topic.clone();
     let processor = Processor::new(processor, ports, clock::system, &registry)?;
     let dead_letters = DeadLetters::new(Arc::new(log.clone()), Arc::new(log.clone()), operators, topic, clock::system)
@@ -228,12 +230,13 @@ async fn run() -> Result<(), Box<dyn Error>> {
         keys,
         unmapped: unmapped.clone(),
         dead_letters,
+        log_level,
     };
     let development = edge.development;
-    let router = ingest_service::router(edge, ports, clock::system, &registry, stop.clone())?;
+    let routers = ingest_service::routers(edge, ports, clock::system, &registry, stop.clone())?;
 
     // A closed standard output (`rastro | head -1`) is no reason not to run.
-    let greeting = greeting::text(listener.local_addr()?.port(), &file, development);
+    let greeting = greeting::text(listeners.address()?.port(), &file, development);
     if let Err(error) = std::io::stdout().write_all(greeting.as_bytes()) {
         tracing::debug!(%error, "nobody reads what is printed");
     }
@@ -241,7 +244,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
     // The processor goes on until the last request has been answered: callers wait for it.
     let edge_ended = CancellationToken::new();
     let serving = async {
-        let served = ingest_service::serve(listener, router, Arc::new(log.clone()), stop.clone()).await;
+        let served = ingest_service::serve(listeners, routers, Arc::new(log.clone()), stop.clone()).await;
         edge_ended.cancel();
         served
     };

@@ -53,10 +53,19 @@ pub(super) const CONTENT_ENCODING: Header =
     Header::new("Content-Encoding", "How it is packed, when it is.", "^gzip$", "gzip").sometimes();
 pub(super) const CONTENT_SECURITY_POLICY: Header = Header::new(
     "Content-Security-Policy",
-    "The page loads from this host and no other.",
+    "What a browser may load: nothing, and for the page what is on this host.",
     "^default-src 'none'; ",
     "default-src 'none'; script-src 'self'",
 );
+/// What every answer has for browsers; the two that an operation may word itself come last.
+pub(super) const OF_SECURITY: [Header; 6] = [
+    Header::new("X-Content-Type-Options", "Nothing is taken for a page that is none.", "^nosniff$", "nosniff"),
+    Header::new("X-Frame-Options", "The answer stands in nobody's frame.", "^DENY$", "DENY"),
+    Header::new("Referrer-Policy", "A path names a shipment.", "^no-referrer$", "no-referrer"),
+    Header::new("Cross-Origin-Resource-Policy", "Other origins do not load it.", "^same-origin$", "same-origin"),
+    CONTENT_SECURITY_POLICY,
+    CACHE_CONTROL,
+];
 pub(super) const LINK: Header = Header::new(
     "Link",
     "The next page, when there is one (RFC 8288).",

@@ -37,7 +37,8 @@ const ABOUT: &str = "Tracks shipments in real time. Sources report events; clien
     An event that is answered 202 is in the log and is judged once; `GET /events/{event_id}` says what became of it. Times are RFC 3339 in UTC. \
     A member that is null counts as absent. Members may be added to answers: ignore those that you do not know.\n\n\
     Every error has one shape, `application/problem+json` (RFC 9457), and names all bad fields at once. A path that does not exist is answered 404, \
-    a method that a path does not have 405 with `Allow`. Every GET has its HEAD, and every path answers OPTIONS with 204 and `Allow`.\n\n\
+    a method that a path does not have 405 with `Allow`. Where the operator has given metrics and `/admin` a port of their own, \
+    they are 404 here. Every GET has its HEAD, and every path answers OPTIONS with 204 and `Allow`.\n\n\
     A request may bring its `traceparent` along (W3C Trace Context): its answer goes on with that trace. One that takes no JSON (`Accept`) is answered \
     406 where the answer is JSON.";
 /// The tags with what they hold, in the order of the page.
@@ -164,9 +165,17 @@ mod tests {
         let (document, strangers) = describe(&config);
         assert_eq!(strangers, Vec::<String>::new());
         let components = document["components"]["schemas"].as_object().expect("schemas");
-        for name in
-            ["Event", "Registration", "Scan", "RedriveRequest", "Credentials", "NewUser", "UserChange", "NewApiKey"]
-        {
+        for name in [
+            "Event",
+            "Registration",
+            "Scan",
+            "RedriveRequest",
+            "LogLevelChange",
+            "Credentials",
+            "NewUser",
+            "UserChange",
+            "NewApiKey",
+        ] {
             let members = components[name]["properties"].as_object().expect("members");
             let silent: Vec<_> = members.iter().filter(|(_, schema)| schema["description"].is_null()).collect();
             assert!(!members.is_empty() && silent.is_empty(), "{name}: {silent:?}");

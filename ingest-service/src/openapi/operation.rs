@@ -96,6 +96,10 @@ impl Operation {
         Self::new(Method::POST, path, id, summary)
     }
 
+    pub(super) fn put(path: &'static str, id: &str, summary: &str) -> Self {
+        Self::new(Method::PUT, path, id, summary)
+    }
+
     pub(super) fn patch(path: &'static str, id: &str, summary: &str) -> Self {
         Self::new(Method::PATCH, path, id, summary)
     }
@@ -285,6 +289,7 @@ impl Operation {
         for response in responses.values_mut() {
             refer(response, &self.of_any, components);
             refer(response, &[header::TRACEPARENT], components);
+            refer(response, &header::OF_SECURITY, components);
         }
         self.value.insert("responses".to_owned(), Value::Object(responses));
         if !self.parameters.is_empty() {

@@ -1,7 +1,8 @@
-//! `/health`, `/livez`, `/readyz`, `/metrics`, and the description itself.
+//! `/health`, `/livez`, `/readyz`, `/metrics`, `/admin/log-level`, and the description itself.
 
 use axum::http::StatusCode;
 use serde_json::{Value, json};
+use shared::log_level::{Changed, Held};
 
 use super::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, ETAG, MOVED};
 use super::operation::{Operation, part};
@@ -38,7 +39,32 @@ pub(super) fn describe(book: &mut Book) {
         Some((prometheus::TEXT_FORMAT, text())),
         &[],
     ));
+    log_level(book);
     page(book);
+}
+
+fn log_level(book: &mut Book) {
+    const FILTER: &str =
+        "A level (`error`, `warn`, `info`, `debug`, `trace`), or a filter such as `info,shared=debug`.";
+    let (held, changed) = (book.answer::<Held>(), book.answer::<Changed>());
+    let body = book.body("LogLevelChange", shared::log_level::schema(), &[("filter", FILTER)]);
+    book.add(
+        Operation::get("/admin/log-level", "getLogLevel", "Read what this instance logs")
+            .tag("operator")
+            .text("For admins.")
+            .answers(StatusCode::OK, "What holds now.", held, &[])
+            .such_as(json!({"filter": "info"}))
+            .refuses(&[Code::Forbidden]),
+    );
+    book.add(
+        Operation::put("/admin/log-level", "changeLogLevel", "Change what this instance logs")
+            .tag("operator")
+            .text("For admins. It holds until it is changed again or the instance ends, and for this instance alone. The operator log has it.")
+            .body(body, shared::log_level::BODY_BYTES, &[("more", json!({"filter": "info,shared=debug"}))])
+            .answers(StatusCode::OK, "What held before, and what holds now.", changed, &[])
+            .such_as(json!({"old": "info", "new": "shared=debug,info", "audited": true}))
+            .refuses(&[Code::Forbidden]),
+    );
 }
 
 fn page(book: &mut Book) {

@@ -10,8 +10,9 @@ use shared::carrier::Reading;
 use shared::event_log::{AppendError, Appended, Topic};
 use shared::shipment::{Event, EventId, FieldError, StatusReported, Timestamp, record};
 use shared::telemetry::TraceContext;
+use shared::telemetry::spans::Publishing;
 
-use super::{decided_before, scan};
+use super::{EVENTS, decided_before, scan};
 use crate::authenticate::Caller;
 use crate::authorize::Action;
 use crate::error::{Code, FIELD_ERRORS, Problem};
@@ -131,13 +132,14 @@ impl Batch {
     pub(super) async fn accept(self, edge: &Edge, trace: TraceContext) -> Result<Answer, Problem> {
         let Self { received, valid, invalid, now } = self;
         let decided = decided_before(edge, &valid.keys, &valid.ids).await;
-        let traceparent = trace.traceparent();
+        let publishing = Publishing::begin(trace, EVENTS, decided.iter().filter(|&&decided| !decided).count());
+        let traceparent = publishing.traceparent();
         let encode = |index: usize| record::encode_as(&valid.events[index], valid.ids[index], Some(&traceparent));
         let records: Vec<_> = valid.fresh(&decided).map(encode).collect();
         let appended = if records.is_empty() {
             Appended { positions: Vec::new(), refused: None }
         } else {
-            edge.ports.log.append(Topic::Events, records).await
+            publishing.by(edge.ports.log.append(Topic::Events, records)).await
         };
         let Appended { positions, refused } = appended;
         match refused {

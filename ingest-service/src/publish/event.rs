@@ -9,8 +9,9 @@ use shared::carrier::Reading;
 use shared::event_log::Topic;
 use shared::shipment::{Event, EventId, Outcome, StatusReported, Timestamp, TrackingNumber, record};
 use shared::telemetry::TraceContext;
+use shared::telemetry::spans::Publishing;
 
-use super::{decided_before, location, scan};
+use super::{EVENTS, decided_before, location, scan};
 use crate::authenticate::Caller;
 use crate::authorize::Action;
 use crate::error::Problem;
@@ -68,8 +69,9 @@ pub(super) async fn accept(
     }
     let reported = StatusReported { body, recorded_at: now, reporter: Some(caller.reporter()) };
     let event = Event::Reported(reported);
-    let record = record::encode_as(&event, id, Some(&trace.traceparent()));
-    let positions = edge.ports.log.append(Topic::Events, vec![record]).await.all()?;
+    let publishing = Publishing::begin(trace, EVENTS, 1);
+    let record = record::encode_as(&event, id, Some(&publishing.traceparent()));
+    let positions = publishing.by(edge.ports.log.append(Topic::Events, vec![record])).await.all()?;
     let Some(&position) = positions.first() else {
         return Err(Problem::internal("the log acknowledged a record without a position"));
     };

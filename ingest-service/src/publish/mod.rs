@@ -16,6 +16,9 @@ use shared::shipment::{EventId, Outcome};
 use crate::metrics::WindowResult;
 use crate::router::Edge;
 
+/// What the topic of events is called in traces, whatever it is called in this installation.
+const EVENTS: &str = "events";
+
 /// Which of the events were decided before, as far as the window knows. A window that cannot be asked knows nothing.
 async fn decided_before(edge: &Edge, keys: &[String], ids: &[EventId]) -> Vec<bool> {
     let known = match edge.ports.window.look_up(keys).await {

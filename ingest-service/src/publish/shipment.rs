@@ -9,9 +9,10 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use shared::event_log::{Position, Topic};
 use shared::shipment::{ServiceType, ShipmentBody, ShipmentCreated, Status, Timestamp, TrackingNumber, record};
+use shared::telemetry::spans::Publishing;
 use tokio::time::Instant;
 
-use super::location;
+use super::{EVENTS, location};
 use crate::authorize::Action;
 use crate::error::Problem;
 use crate::idempotent::{Answer, Posted, Work};
@@ -70,8 +71,9 @@ impl Work for Registration {
 
     async fn carry_out(self, edge: &Edge, posted: &Posted) -> Result<Answer, Problem> {
         let Self { created, value } = self;
-        let record = record::encode_created(&created, value, Some(&posted.trace.traceparent()));
-        let positions = edge.ports.log.append(Topic::Events, vec![record]).await.all()?;
+        let publishing = Publishing::begin(posted.trace, EVENTS, 1);
+        let record = record::encode_created(&created, value, Some(&publishing.traceparent()));
+        let positions = publishing.by(edge.ports.log.append(Topic::Events, vec![record])).await.all()?;
         edge.metrics.shipment_created(created.service_type());
 
         let visible = match positions.first() {

@@ -20,7 +20,7 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("bound");
         let log = std::sync::Arc::new(world.log.clone());
-        tokio::spawn(ingest_service::serve(listener, world.router.clone(), log, world.stop.clone()));
+        tokio::spawn(ingest_service::serve(listener.into(), world.router.clone().into(), log, world.stop.clone()));
         Self { world, address }
     }
 

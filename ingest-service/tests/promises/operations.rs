@@ -107,7 +107,7 @@ async fn a_scrape_asks_nobody_and_every_metric_says_what_it_is() {
     for name in types {
         let help = answer.text.lines().find_map(|line| line.strip_prefix(&format!("# HELP {name} ")));
         assert!(help.is_some_and(|help| help.len() > 15), "{name}: {help:?}");
-        assert!(name.starts_with("shipping_"), "{name}");
+        assert!(name.starts_with("shipping_") || name.starts_with("process_"), "{name}");
     }
     // The longest answer, to `Prefer: wait=30` after a slow append, has a bucket.
     let bucket = |le: &str| {

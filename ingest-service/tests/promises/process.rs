@@ -9,7 +9,7 @@ use shared::shipment::record::Said;
 use shared::shipment::transition::IdentifiedEvent;
 use shared::shipment::{LogPosition, Outcome, judge, record};
 use shared::shipment_store::memory::MemoryStore;
-use shared::shipment_store::{EventRow, RowPosition, ShipmentWriter, StateWrite};
+use shared::shipment_store::{EventRow, Inserted, RowPosition, ShipmentWriter, StateWrite};
 
 /// Judges every record from the first on; what was decided before comes out the same and is written once.
 pub(crate) async fn process(log: &MemoryLog, store: &MemoryStore, window: &MemoryWindow) {
@@ -45,7 +45,8 @@ pub(crate) async fn process(log: &MemoryLog, store: &MemoryStore, window: &Memor
             version: judged.shipment.as_ref().map(|shipment| shipment.state.version),
         };
         let change = Change::of(&row);
-        store.insert_events(&[row]).await.expect("reachable");
+        // A row that is there was written for the same event.
+        let _: Inserted = store.insert_events(&[row]).await.expect("reachable");
         if let Some(shipment) = judged.shipment {
             let created = event.created.clone();
             let write = StateWrite { tracking_number: number, created, state: shipment.state, parking: None };

@@ -7,6 +7,7 @@ use axum::http::StatusCode;
 use serde_json::{Value, json};
 use tracing_subscriber::fmt::MakeWriter;
 
+use crate::traces::hear_all_threads;
 use crate::world::{ADMIN, SECRET, World, report};
 
 /// Everything that is logged.
@@ -34,6 +35,7 @@ impl<'a> MakeWriter<'a> for Written {
 
 #[tokio::test]
 async fn no_password_token_key_or_hash_gets_into_a_log_line_at_any_level() {
+    hear_all_threads();
     let written = Written::default();
     let subscriber =
         tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(written.clone()).finish();

@@ -61,7 +61,7 @@ async fn start() -> Server {
     let world = World::with(|ports| ports.log = log.clone()).await;
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("bound");
-    let serving = ingest_service::serve(listener, world.router.clone(), log.clone(), world.stop.clone());
+    let serving = ingest_service::serve(listener.into(), world.router.clone().into(), log.clone(), world.stop.clone());
     Server { world, log, address, serving: tokio::spawn(serving) }
 }
 

@@ -1,7 +1,7 @@
 //! The trace of a request is the same in its answer, in its body and in the log.
 
 use std::io::Write;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use async_trait::async_trait;
 use axum::body::Body;
@@ -10,8 +10,10 @@ use serde_json::Value;
 use shared::event_log::AppendError;
 use shared::event_log::{Appended, EventAppender, NewRecord, Position, Topic};
 use shared::telemetry::log_panics;
+use tracing::Dispatch;
 use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 
@@ -20,11 +22,12 @@ use crate::world::{ADMIN, Answer, DRIVER, World, report};
 
 /// What this thread logs.
 #[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
     /// Listens to this thread until the guard is dropped, in the form and at the level that a program's settings would give.
-    fn listen(level: &str) -> (Self, DefaultGuard) {
+    pub(crate) fn listen(level: &str) -> (Self, DefaultGuard) {
+        hear_all_threads();
         let log = Self::default();
         let lines = tracing_subscriber::fmt::layer().with_writer(log.clone()).json();
         let lines = lines.flatten_event(true).with_current_span(true).with_span_list(false);
@@ -32,13 +35,26 @@ impl Log {
         (log, tracing::subscriber::set_default(subscriber))
     }
 
+    /// All lines.
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.0.lock().expect("no panic").clone()).expect("text")
+    }
+
     /// The lines about the request that `answer` answers.
-    fn about(&self, answer: &Answer) -> Vec<Value> {
+    pub(crate) fn about(&self, answer: &Answer) -> Vec<Value> {
         let trace = trace_id(answer);
         let text = String::from_utf8(self.0.lock().expect("no panic").clone()).expect("text");
         let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("a line is JSON"));
         lines.filter(|line| line["span"]["trace_id"] == trace).collect()
     }
+}
+
+/// Lets every place that logs ask each listener whether it listens. As long as there is one listener only, the library asks the one of the
+/// thread that comes by first: that of another test, which has none, and the line is lost for ours. So there are always two who want nothing.
+pub(crate) fn hear_all_threads() {
+    static DEAF: OnceLock<[Dispatch; 2]> = OnceLock::new();
+    let deaf = || Dispatch::new(tracing_subscriber::registry().with(LevelFilter::OFF));
+    DEAF.get_or_init(|| [deaf(), deaf()]);
 }
 
 impl Write for Log {

@@ -143,7 +143,8 @@ async fn a_row_without_its_state_is_not_an_answer_yet() {
         shipment_client_id: None,
         version: None,
     };
-    world.store.insert_events(&[row]).await.expect("in memory");
+    let inserted = world.store.insert_events(&[row]).await.expect("in memory");
+    assert_eq!(inserted, shared::shipment_store::Inserted::All);
     let answer = waiting.await.expect("no panic");
     assert_eq!((answer.status, &answer.json()["status"]), (StatusCode::ACCEPTED, &json!("queued")));
     let shown = ShipmentReader::shipment(&*world.store, number.parse().expect("well-formed")).await.expect("in memory");

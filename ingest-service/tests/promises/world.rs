@@ -11,7 +11,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::ConnectInfo;
 use axum::http::{HeaderMap, Request, StatusCode, header};
 use http_body_util::BodyExt;
-use ingest_service::{Config, Ports, SEEDED_USERS, UnmappedTally, hash_password};
+use ingest_service::{Config, Ports, Routers, SEEDED_USERS, UnmappedTally, hash_password};
 use serde_json::{Value, json};
 use shared::api_key_store::memory::MemoryApiKeys;
 use shared::applied::in_process::AppliedPositions;
@@ -21,12 +21,14 @@ use shared::dedup_window::memory::MemoryWindow;
 use shared::event_log::memory::MemoryLog;
 use shared::event_log::{DEFAULT_TOPIC, LogRecord, Position, Topic};
 use shared::idempotency::memory::MemoryKeys;
+use shared::log_level::LogLevel;
 use shared::metrics::MetricRegistry;
 use shared::number_lease::memory::MemoryLeases;
 use shared::operator_log::memory::MemoryOperatorLog;
 use shared::settings::Environment;
 use shared::shipment::Timestamp;
 use shared::shipment_store::memory::MemoryStore;
+use shared::telemetry::LogFilter;
 use shared::unmapped_codes::memory::MemoryUnmappedCodes;
 use shared::user_store::memory::MemoryUsers;
 use shared::user_store::{Role, User, UserStore};
@@ -102,6 +104,8 @@ pub(crate) struct World {
     pub(crate) registry: MetricRegistry,
     pub(crate) stop: CancellationToken,
     pub(crate) router: Router,
+    /// What is on `ADMIN_PORT`, when a test sets it.
+    pub(crate) admin: Option<Router>,
     ports: Ports,
     clock: Clock,
     described: Arc<Described>,
@@ -138,6 +142,7 @@ impl World {
         let operators = Arc::new(MemoryOperatorLog::default());
         let (reader, topic) = (Arc::new(log.clone()), DEFAULT_TOPIC);
         let dead_letters = DeadLetters::new(reader.clone(), reader, operators.clone(), topic, clock);
+        let log_level = LogLevel::new(log_filter(), operators.clone(), "ingest-service", clock);
         let mut ports = Ports {
             log: Arc::new(log.clone()),
             changes: Arc::new(log.clone()),
@@ -150,9 +155,10 @@ impl World {
             keys: keys.clone(),
             unmapped: UnmappedTally::start(unmapped.clone()),
             dead_letters,
+            log_level,
         };
         replace(&mut ports);
-        let (registry, stop, router) = edge(settings, ports.clone(), clock);
+        let (registry, stop, Routers { public: router, admin }) = edge(settings, ports.clone(), clock);
         let described = description(&router).await;
         Self {
             log,
@@ -167,6 +173,7 @@ impl World {
             registry,
             stop,
             router,
+            admin,
             ports,
             clock,
             described,
@@ -177,7 +184,7 @@ impl World {
     pub(crate) fn replica(&self, replace: impl FnOnce(&mut Ports)) -> Self {
         let mut ports = self.ports.clone();
         replace(&mut ports);
-        let (registry, stop, router) = edge(&[], ports.clone(), self.clock);
+        let (registry, stop, Routers { public: router, admin }) = edge(&[], ports.clone(), self.clock);
         Self {
             log: self.log.clone(),
             store: self.store.clone(),
@@ -191,6 +198,7 @@ impl World {
             registry,
             stop,
             router,
+            admin,
             ports,
             clock: self.clock,
             described: self.described.clone(),
@@ -381,6 +389,13 @@ impl Drop for Processor {
     }
 }
 
+/// A filter that a test may change. Nobody writes lines by it, and it is there as long as the process.
+fn log_filter() -> LogFilter {
+    let (filter, layer) = LogFilter::new::<tracing_subscriber::Registry>("info").expect("a level");
+    std::mem::forget(layer);
+    filter
+}
+
 fn ends(log: &MemoryLog) -> Vec<Position> {
     let mut ends = HashMap::new();
     for record in log.records(Topic::Events) {
@@ -390,12 +405,12 @@ fn ends(log: &MemoryLog) -> Vec<Position> {
 }
 
 /// An instance of the edge.
-fn edge(settings: &[(&str, &str)], ports: Ports, clock: Clock) -> (MetricRegistry, CancellationToken, Router) {
+fn edge(settings: &[(&str, &str)], ports: Ports, clock: Clock) -> (MetricRegistry, CancellationToken, Routers) {
     let environment = Environment::of(&[&[("JWT_SECRET", SECRET), ("MAX_BATCH", "20")], settings].concat());
     let config = Config::from_environment(&environment).expect("valid");
     let (registry, stop) = (MetricRegistry::default(), CancellationToken::new());
-    let router = ingest_service::router(config, ports, clock, &registry, stop.clone()).expect("a new registry");
-    (registry, stop, router)
+    let routers = ingest_service::routers(config, ports, clock, &registry, stop.clone()).expect("a new registry");
+    (registry, stop, routers)
 }
 
 async fn add_users(users: &MemoryUsers) {

@@ -6,7 +6,9 @@ use mongodb::bson::spec::BinarySubtype;
 use mongodb::bson::{Binary, RawDocument, RawDocumentBuf, doc};
 
 use super::{ApiKey, ApiKeyError, ApiKeyStore, KeyHash, KeyId};
-use crate::mongo::{CALL_DEADLINE, Members, MongoConnection, SERVER_DEADLINE, append_text, date, majority, within};
+use crate::mongo::{
+    CALL_DEADLINE, Members, MongoConnection, SERVER_DEADLINE, append_text, calling, date, majority, within,
+};
 use crate::shipment::Timestamp;
 use crate::shipment_store::StoreError;
 use crate::user_store::Role;
@@ -29,12 +31,15 @@ impl MongoApiKeys {
     async fn select(&self, condition: mongodb::bson::Document) -> Result<Vec<ApiKey>, StoreError> {
         let collection = self.connection.collection(AUTH_API_KEYS);
         let find = collection.find(condition).sort(doc! { "created_at": 1, "_id": 1 }).max_time(SERVER_DEADLINE);
-        let mut cursor = within(CALL_DEADLINE, find).await?;
-        let mut keys = Vec::new();
-        while within(CALL_DEADLINE, cursor.advance()).await? {
-            keys.push(decode(cursor.current())?);
-        }
-        Ok(keys)
+        let reading = async {
+            let mut cursor = within(CALL_DEADLINE, find).await?;
+            let mut keys = Vec::new();
+            while within(CALL_DEADLINE, cursor.advance()).await? {
+                keys.push(decode(cursor.current())?);
+            }
+            Ok(keys)
+        };
+        calling("find", &collection, reading).await
     }
 }
 
@@ -93,14 +98,14 @@ impl ApiKeyStore for MongoApiKeys {
     async fn remove(&self, id: &KeyId) -> Result<bool, StoreError> {
         let collection = self.connection.collection(AUTH_API_KEYS);
         let delete = collection.delete_one(doc! { "_id": id.as_str() }).write_concern(majority());
-        Ok(within(CALL_DEADLINE, delete).await?.deleted_count > 0)
+        Ok(calling("delete", &collection, within(CALL_DEADLINE, delete)).await?.deleted_count > 0)
     }
 
     async fn used(&self, id: &KeyId, at: Timestamp) -> Result<(), StoreError> {
         let collection = self.connection.collection(AUTH_API_KEYS);
         let later = doc! { "$max": { "last_used_at": date(at) } };
         let note = collection.update_one(doc! { "_id": id.as_str() }, later);
-        within(CALL_DEADLINE, note).await.map(drop)
+        calling("update", &collection, within(CALL_DEADLINE, note)).await.map(drop)
     }
 }
 

@@ -16,6 +16,7 @@ use super::{AnnounceError, AppliedAnnouncer, AppliedWatcher};
 use crate::breaker::CircuitState;
 use crate::event_log::Position;
 use crate::redis::{CONNECT_DEADLINE, RedisConnection};
+use crate::telemetry::spans::{self, called};
 
 /// How long a silent subscription is believed. Then it is proved by subscribing again, and the hash is read, which heals what was lost.
 const HEARTBEAT: Duration = Duration::from_secs(5);
@@ -87,7 +88,8 @@ impl AppliedAnnouncer for RedisAnnouncer {
         pipeline.hset_multiple(&self.hash, &fields).ignore();
         pipeline.publish(&self.channel, write_positions(&news)).ignore();
         let announce = |mut connection| async move { pipeline.exec_async(&mut connection).await };
-        self.connection.run(announce).await.map_err(|error| AnnounceError(error.to_string()))?;
+        let announcing = called(spans::call("redis", "PUBLISH", "applied positions"), self.connection.run(announce));
+        announcing.await.map_err(|error| AnnounceError(error.to_string()))?;
         // Only now: what was not announced is news again in the next call.
         self.announced.hear(&news);
         Ok(())

@@ -9,6 +9,7 @@ use super::{Decided, DedupWindow, WindowError};
 use crate::breaker::CircuitState;
 use crate::redis::{RedisConnection, RedisError};
 use crate::shipment::{EventId, Outcome};
+use crate::telemetry::spans::{self, called};
 
 /// Most commands in one pipeline, and most keys in one `MGET`: about 100 KB, which Redis works off in a millisecond or two, so that one
 /// caller does not keep the others waiting.
@@ -68,17 +69,15 @@ impl DedupWindow for RedisWindow {
         if dedup_keys.is_empty() {
             return Ok(Vec::new());
         }
-        let values: Vec<Option<String>> = self
-            .connection
-            .run(|mut connection| async move {
-                let mut values = Vec::with_capacity(dedup_keys.len());
-                for chunk in dedup_keys.chunks(PIPELINE_COMMANDS) {
-                    let part: Vec<Option<String>> = cmd("MGET").arg(chunk).query_async(&mut connection).await?;
-                    values.extend(part);
-                }
-                Ok(values)
-            })
-            .await?;
+        let look_up = self.connection.run(|mut connection| async move {
+            let mut values = Vec::with_capacity(dedup_keys.len());
+            for chunk in dedup_keys.chunks(PIPELINE_COMMANDS) {
+                let part: Vec<Option<String>> = cmd("MGET").arg(chunk).query_async(&mut connection).await?;
+                values.extend(part);
+            }
+            Ok(values)
+        });
+        let values: Vec<Option<String>> = called(spans::call("redis", "MGET", "dedup window"), look_up).await?;
         if values.len() != dedup_keys.len() {
             return Err(WindowError(format!("{} answers to {} keys", values.len(), dedup_keys.len())));
         }
@@ -99,7 +98,7 @@ impl DedupWindow for RedisWindow {
             }
             Ok(())
         };
-        Ok(self.connection.run(set).await?)
+        Ok(called(spans::call("redis", "SET", "dedup window"), self.connection.run(set)).await?)
     }
 
     async fn check(&self) -> Result<(), WindowError> {

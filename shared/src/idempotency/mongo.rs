@@ -16,7 +16,7 @@ use mongodb::bson::{Binary, RawArrayBuf, RawDocumentBuf, doc, rawdoc};
 use super::held::{Held, enter};
 use super::{Attempt, Claim, Fingerprint, IdempotencyKeys, KeptAnswer, KeyId, LEASE, Standing};
 use crate::mongo::{
-    CALL_DEADLINE, Members, MongoConnection, SERVER_DEADLINE, batch_command, date, within, write_concern,
+    CALL_DEADLINE, Members, MongoConnection, SERVER_DEADLINE, batch_command, calling, date, within, write_concern,
 };
 use crate::shipment::Timestamp;
 use crate::shipment_store::StoreError;
@@ -58,7 +58,8 @@ impl MongoKeys {
     async fn find(&self, id: KeyId) -> Result<Option<Held>, StoreError> {
         let keys = self.connection.collection(IDEMPOTENCY_KEYS);
         let find = keys.find_one(doc! { "_id": id.to_string() }).max_time(SERVER_DEADLINE);
-        within(CALL_DEADLINE, find).await?.as_deref().map(|document| decode(Members(document))).transpose()
+        let found = calling("find", &keys, within(CALL_DEADLINE, find)).await?;
+        found.as_deref().map(|document| decode(Members(document))).transpose()
     }
 
     /// Whether the key was new.

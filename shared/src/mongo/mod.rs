@@ -21,6 +21,7 @@ pub(crate) use writer::{BsonWriter, Open};
 use crate::settings::{Environment, SettingError};
 use crate::shipment::Timestamp;
 use crate::shipment_store::StoreError;
+use crate::telemetry::spans::{self, called};
 
 /// Connections of one process to one server: the driver's own default, written down because it bounds how many calls can be under way.
 const POOL_CONNECTIONS: u32 = 10;
@@ -48,7 +49,7 @@ impl MongoConnection {
     /// # Errors
     /// `MONGO_URI` cannot be used. The message does not hold it.
     pub async fn from_environment(environment: &Environment) -> Result<Self, SettingError> {
-        let uri = environment.text_or("MONGO_URI", "mongodb://127.0.0.1:27017");
+        let uri = environment.secret("MONGO_URI")?.unwrap_or_else(|| "mongodb://127.0.0.1:27017".to_owned());
         let database = environment.text_or("MONGO_DB", "shipping_system");
         Self::open(&uri, &database).await.map_err(|error| SettingError::new("MONGO_URI", error.to_string()))
     }
@@ -146,7 +147,10 @@ impl MongoConnection {
     /// # Errors
     /// The command failed as a whole.
     pub(crate) async fn run(&self, command: RawDocumentBuf) -> Result<Document, StoreError> {
-        within(CALL_DEADLINE, self.database.run_raw_command(command)).await
+        let first = command.iter().next().and_then(Result::ok);
+        let (operation, target) = first.map_or(("", ""), |(name, value)| (name.as_str(), value.as_str().unwrap_or("")));
+        let span = spans::call("mongodb", operation, target);
+        called(span, within(CALL_DEADLINE, self.database.run_raw_command(command))).await
     }
 
     /// Runs a command that may take longer, such as the building of an index.
@@ -210,6 +214,15 @@ pub(crate) async fn within<T>(
         Ok(result) => result.map_err(unavailable),
         Err(_) => Err(too_late(patience)),
     }
+}
+
+/// What `work`, a call on `collection` and the reading of its answer, gives; as a span of its own.
+pub(crate) async fn calling<T>(
+    operation: &str,
+    collection: &Collection<RawDocumentBuf>,
+    work: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    called(spans::call("mongodb", operation, collection.name()), work).await
 }
 
 fn unavailable(error: mongodb::error::Error) -> StoreError {

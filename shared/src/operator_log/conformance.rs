@@ -14,7 +14,7 @@ pub async fn run(log: &dyn OperatorLog) {
     let entry = |n: i64| Entry {
         at: Timestamp::from_millis(1_750_000_000_000 + n),
         by: format!("operator {n} ñ"),
-        act: Act::ALL[usize::try_from(n % 2).expect("small")],
+        act: Act::ALL[usize::try_from(n).expect("small") % Act::ALL.len()],
         details: json!({"n": n, "$set": {"a.b": [null, "x"]}, "text": "\" ' \u{1F600}"}),
     };
     let mut written: Vec<Entry> = (0..7).map(entry).collect();

@@ -2,7 +2,8 @@
 //!
 //! # Contract
 //! - **Durable before done.** When [`OperatorLog::write`] returns `Ok`, the entry survives the loss of a minority of the servers (MongoDB) or a
-//!   kill -9 (SQLite). Whoever acts writes first: an act that nobody finds here did not happen.
+//!   kill -9 (SQLite). Whoever acts writes first: an act that nobody finds here did not happen. (But for a change of the log level while the store is
+//!   away, which is in the log lines: `crate::log_level`.)
 //! - **Append-only.** Nothing changes or removes an entry.
 //! - **Reads see what was acknowledged**, in any process. Entries come newest first; of two processes, to the second.
 
@@ -30,11 +31,13 @@ pub enum Act {
     DeadLettersRedriven,
     /// A storm of dead letters was let through.
     DeadLetterStormContinued,
+    /// A program logs more, or less, than before.
+    LogLevelChanged,
 }
 
 impl Act {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::DeadLettersRedriven, Self::DeadLetterStormContinued];
+    pub const ALL: [Self; 3] = [Self::DeadLettersRedriven, Self::DeadLetterStormContinued, Self::LogLevelChanged];
 
     /// Its word in stores and answers.
     #[must_use]
@@ -42,6 +45,7 @@ impl Act {
         match self {
             Self::DeadLettersRedriven => "dead_letters_redriven",
             Self::DeadLetterStormContinued => "dead_letter_storm_continued",
+            Self::LogLevelChanged => "log_level_changed",
         }
     }
 

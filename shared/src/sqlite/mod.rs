@@ -27,6 +27,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::event_log::AppendError;
 use crate::shipment_store::StoreError;
+use crate::telemetry::spans::{self, called};
 use crate::user_store::UserError;
 use readers::Readers;
 use writer::Writer;
@@ -152,7 +153,7 @@ impl Database {
         T: Send + 'static,
         E: From<DatabaseError> + Send + 'static,
     {
-        self.writer.run(job).await
+        called(spans::call("sqlite", "write", "transaction"), self.writer.run(job)).await
     }
 
     /// Like `Database::write`, but refuses with [`DatabaseError::QueueFull`] instead of waiting for room, and calls `committed` on the
@@ -166,7 +167,7 @@ impl Database {
         T: Send + 'static,
         E: From<DatabaseError> + Send + 'static,
     {
-        self.writer.try_run(job, committed).await
+        called(spans::call("sqlite", "write", "transaction"), self.writer.try_run(job, committed)).await
     }
 
     /// Like `Database::write`, for a thread that may block.
@@ -194,7 +195,7 @@ impl Database {
         T: Send + 'static,
         E: From<DatabaseError> + Send + 'static,
     {
-        self.readers(reader).run(job).await
+        called(spans::call("sqlite", "read", "transaction"), self.readers(reader).run(job)).await
     }
 
     /// Like `Database::read`, for a thread that may block.

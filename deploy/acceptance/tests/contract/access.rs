@@ -6,7 +6,7 @@ use acceptance::sample::{parcel, parcel_of, report};
 use serde_json::{Value, json};
 
 /// Every call that needs a token.
-const GUARDED: [(&str, &str); 20] = [
+const GUARDED: [(&str, &str); 22] = [
     ("GET", "/auth/users"),
     ("POST", "/auth/users"),
     ("GET", "/auth/users/admin_user"),
@@ -26,6 +26,8 @@ const GUARDED: [(&str, &str); 20] = [
     ("GET", "/shipments/99M-ABC12345/stream"),
     ("GET", "/stream"),
     ("GET", "/changes"),
+    ("GET", "/admin/log-level"),
+    ("PUT", "/admin/log-level"),
     ("GET", "/v1/shipments"),
 ];
 

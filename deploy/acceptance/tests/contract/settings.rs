@@ -24,6 +24,9 @@ async fn refuses(binary: &Path, directory: &Path, variable: &str, settings: &[(&
     assert!(!said.contains("hunter2"), "a secret is never shown: {said}");
 }
 
+/// Samplers are asked for only where spans are sent.
+const TRACED: (&str, &str) = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4317");
+
 /// What every program that has the edge in it refuses.
 async fn edge_refuses(binary: PathBuf) {
     let directory = tempfile::tempdir().expect("a temporary directory can be made");
@@ -50,6 +53,16 @@ async fn edge_refuses(binary: PathBuf) {
         ("LISTEN_ADDRESS", &[("LISTEN_ADDRESS", "192.0.2.1")]),
         ("TRUSTED_PROXIES", &[("TRUSTED_PROXIES", "10.0.0.0/40")]),
         ("PROXY_HEADER", &[("PROXY_HEADER", "via")]),
+        ("ADMIN_PORT", &[("ADMIN_PORT", "metrics")]),
+        ("CONNECTIONS_PER_ADDRESS", &[("CONNECTIONS_PER_ADDRESS", "0")]),
+        ("CORS_ALLOWED_ORIGINS", &[("CORS_ALLOWED_ORIGINS", "https://example.com/page")]),
+        ("JWT_SECRET_FILE", &[("JWT_SECRET", "hunter2"), ("JWT_SECRET_FILE", "/run/secrets/jwt")]),
+        ("JWT_SECRET_FILE", &[("JWT_SECRET_FILE", "/nowhere/at/all")]),
+        ("OTEL_TRACES_SAMPLER", &[TRACED, ("OTEL_TRACES_SAMPLER", "sometimes")]),
+        (
+            "OTEL_TRACES_SAMPLER_ARG",
+            &[TRACED, ("OTEL_TRACES_SAMPLER", "traceidratio"), ("OTEL_TRACES_SAMPLER_ARG", "2")],
+        ),
     ] {
         refuses(&binary, directory.path(), variable, settings).await;
     }
@@ -80,6 +93,7 @@ async fn the_services_name_the_variable_that_is_wrong() {
             ("MONGO_URI", "postgres://user:hunter2@localhost"),
             ("REDIS_ADDR", "nowhere:port"),
             ("REDIS_DB", "-1"),
+            ("MONGO_URI_FILE", "/nowhere/at/all"),
         ] {
             refuses(&binary, directory.path(), variable, &[(variable, value)]).await;
         }

@@ -3,7 +3,9 @@
 
 mod healthcheck;
 mod metrics;
+mod operated;
 mod settings;
+mod traces;
 
 use std::time::Duration;
 

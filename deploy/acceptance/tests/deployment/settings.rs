@@ -61,22 +61,26 @@ fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
 }
 
 /// Functions of the code that are handed the name of a variable: their calls up to the quotation mark.
-const ASKING: [&str; 2] = ["(environment, \"", "wanted(\""];
+const ASKING: [&str; 1] = ["(environment, \""];
 
 /// The variables that `text` asks its environment for, by their names or by constants of the same file.
-fn asked_for(text: &str) -> BTreeSet<&str> {
-    let calls = ["text(", "text_or(", "number(", "flag(", "choice("];
+fn asked_for(text: &str) -> BTreeSet<String> {
+    let calls = ["text(", "text_or(", "secret(", "number(", "flag(", "choice("];
     let on = ["environment.", "self."];
     let asked = on.iter().flat_map(|on| text.match_indices(on)).filter_map(|(at, on)| {
         let call = &text[at + on.len()..];
         let argument = calls.iter().find_map(|name| call.strip_prefix(name))?.split([',', ')']).next()?.trim();
-        argument.strip_prefix('"').and_then(|name| name.strip_suffix('"')).or_else(|| {
+        let name = argument.strip_prefix('"').and_then(|name| name.strip_suffix('"')).or_else(|| {
             let (_, value) = text.split_once(&format!("const {argument}: &str = \""))?;
             value.split('"').next()
-        })
+        })?;
+        // A secret may stand in a file instead.
+        let in_a_file = call.starts_with("secret(").then(|| format!("{name}_FILE"));
+        Some([Some(name.to_owned()), in_a_file])
     });
     let handed = ASKING.iter().flat_map(|call| text.match_indices(call).map(|(at, call)| &text[at + call.len()..]));
-    asked.chain(handed.filter_map(|rest| rest.split('"').next())).collect()
+    let handed = handed.filter_map(|rest| rest.split('"').next()).map(str::to_owned);
+    asked.flatten().flatten().chain(handed).collect()
 }
 
 /// Every variable that a program reads.
@@ -85,7 +89,7 @@ fn asked() -> BTreeSet<String> {
     for folder in ["shared/src", "ingest-service/src", "processor-service/src", "deploy/embedded/src"] {
         for source in coverage::sources(&coverage::root().join(folder)) {
             let program = source.text.split("#[cfg(test)]").next().unwrap_or_default();
-            asked.extend(asked_for(program).into_iter().map(str::to_owned));
+            asked.extend(asked_for(program));
         }
     }
     asked

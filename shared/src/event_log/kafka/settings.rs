@@ -185,12 +185,13 @@ impl KafkaSecurity {
     fn from_environment(environment: &Environment) -> Result<Option<Self>, SettingError> {
         const PROTOCOL: &str = "KAFKA_SECURITY_PROTOCOL";
         const MECHANISM: &str = "KAFKA_SASL_MECHANISM";
+        const USERNAME: &str = "KAFKA_SASL_USERNAME";
+        const PASSWORD: &str = "KAFKA_SASL_PASSWORD";
         let protocol = environment.choice(PROTOCOL, "plaintext", PROTOCOLS)?;
         let mechanism = environment.choice(MECHANISM, "PLAIN", MECHANISMS)?;
         let sasl = protocol.starts_with("sasl");
-        let wanted = |variable: &str, what: &str| {
-            let missing = || SettingError::new(variable, format!("{PROTOCOL}={protocol} needs {what}"));
-            environment.text(variable).ok_or_else(missing)
+        let wanted = |variable: &str, what: &str, given: Option<String>| {
+            given.ok_or_else(|| SettingError::new(variable, format!("{PROTOCOL}={protocol} needs {what}")))
         };
         if !cfg!(feature = "kafka-tls") && protocol.ends_with("ssl") {
             return Err(SettingError::new(PROTOCOL, format!("{protocol} needs a build with the feature kafka-tls")));
@@ -201,8 +202,14 @@ impl KafkaSecurity {
         let security = Self {
             protocol,
             mechanism: sasl.then_some(mechanism),
-            username: if sasl { Some(wanted("KAFKA_SASL_USERNAME", "a user")?) } else { None },
-            password: if sasl { Some(wanted("KAFKA_SASL_PASSWORD", "a password")?) } else { None },
+            username: match sasl {
+                true => Some(wanted(USERNAME, "a user", environment.text(USERNAME))?),
+                false => None,
+            },
+            password: match sasl {
+                true => Some(wanted(PASSWORD, "a password", environment.secret(PASSWORD)?)?),
+                false => None,
+            },
             authorities: environment.text("KAFKA_SSL_CA_LOCATION"),
         };
         Ok((protocol != "plaintext").then_some(security))

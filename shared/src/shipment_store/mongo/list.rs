@@ -6,11 +6,11 @@
 //! finds. A prefix that few have is looked up by `_id` instead, and those few are put in order.
 
 use mongodb::Collection;
-use mongodb::bson::{Document, RawDocumentBuf, doc};
+use mongodb::bson::{Document, RawDocument, RawDocumentBuf, doc};
 use mongodb::options::Hint;
 
 use super::{decode, read_all};
-use crate::mongo::{CALL_DEADLINE, Members, SERVER_DEADLINE, date, within};
+use crate::mongo::{CALL_DEADLINE, Members, SERVER_DEADLINE, calling, date, within};
 use crate::shipment::{Timestamp, TrackingNumber};
 use crate::shipment_store::{ListBounds, ListFilter, Page, PageStart, StoreError, StoredShipment, Total};
 
@@ -97,11 +97,12 @@ impl Lists<'_> {
             .limit(1)
             .max_time(SERVER_DEADLINE);
         let mut place = None;
-        read_all(within(CALL_DEADLINE, find).await?, &mut |document| {
+        let mut read = |document: &RawDocument| {
             place = Some((Members(document).date("created_at")?, decode::number(document)?));
             Ok(())
-        })
-        .await?;
+        };
+        let reading = async { read_all(within(CALL_DEADLINE, find).await?, &mut read).await };
+        calling("find", &self.shipments, reading).await?;
         Ok(place)
     }
 
@@ -126,13 +127,14 @@ impl Lists<'_> {
             find = find.hint(hint);
         }
         let mut shipments = Vec::new();
-        read_all(within(CALL_DEADLINE, find).await?, &mut |document| {
+        let mut read = |document: &RawDocument| {
             let mut shipment = decode::stored(document)?;
             shipment.state.status_history.clear();
             shipments.push(shipment);
             Ok(())
-        })
-        .await?;
+        };
+        let reading = async { read_all(within(CALL_DEADLINE, find).await?, &mut read).await };
+        calling("find", &self.shipments, reading).await?;
         Ok(shipments)
     }
 
@@ -141,7 +143,8 @@ impl Lists<'_> {
         let (filter, bounds) = (self.filter, self.bounds);
         if filter.is_empty() {
             let count = self.shipments.estimated_document_count().max_time(SERVER_DEADLINE);
-            return within(CALL_DEADLINE, count).await.map(Total::exactly);
+            let counting = within(CALL_DEADLINE, count);
+            return calling("count", &self.shipments, counting).await.map(Total::exactly);
         }
         let counted = bounds.counted;
         if let Some(prefix) = filter.only_prefix() {
@@ -170,7 +173,7 @@ impl Lists<'_> {
         if let Some(hint) = hint {
             count = count.hint(hint);
         }
-        within(CALL_DEADLINE, count).await
+        calling("count", &self.shipments, within(CALL_DEADLINE, count)).await
     }
 }
 

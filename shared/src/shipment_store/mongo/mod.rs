@@ -43,7 +43,7 @@ use mongodb::bson::{Document, RawDocument, RawDocumentBuf, doc};
 use mongodb::{Collection, Cursor};
 
 use super::{EventRow, Inserted, KnownKey, ParkedShipment, ShipmentWriter, StateWrite, StoreError};
-use crate::mongo::{CALL_DEADLINE, MongoConnection, SERVER_DEADLINE, ids_in, majority, within};
+use crate::mongo::{CALL_DEADLINE, MongoConnection, SERVER_DEADLINE, calling, ids_in, majority, within};
 use crate::projection::Generation;
 use crate::shipment::{LogPosition, RowId, Shipment, TrackingNumber};
 
@@ -164,8 +164,8 @@ async fn find_by_id<T: ToString>(
         if let Some(projection) = projection.clone() {
             find = find.projection(projection);
         }
-        let cursor = within(CALL_DEADLINE, find).await?;
-        read_all(cursor, &mut read).await?;
+        let reading = async { read_all(within(CALL_DEADLINE, find).await?, &mut read).await };
+        calling("find", collection, reading).await?;
     }
     Ok(())
 }

@@ -2,11 +2,11 @@
 
 use async_trait::async_trait;
 use mongodb::Collection;
-use mongodb::bson::{RawDocumentBuf, doc};
+use mongodb::bson::{RawDocument, RawDocumentBuf, doc};
 
 use super::list::Lists;
 use super::{Names, decode, find_rows, prefix_range, read_all};
-use crate::mongo::{CALL_DEADLINE, MongoConnection, SERVER_DEADLINE, within};
+use crate::mongo::{CALL_DEADLINE, MongoConnection, SERVER_DEADLINE, calling, within};
 use crate::projection::Generation;
 use crate::shipment::{RowId, TrackingNumber};
 use crate::shipment_store::{
@@ -62,7 +62,7 @@ impl ShipmentReader for MongoReader {
     async fn shipment(&self, number: TrackingNumber) -> Result<Option<StoredShipment>, StoreError> {
         let collection = self.shipments();
         let find = collection.find_one(doc! { "_id": number.as_str() }).max_time(SERVER_DEADLINE);
-        let document = within(CALL_DEADLINE, find).await?;
+        let document = calling("find", &collection, within(CALL_DEADLINE, find)).await?;
         document.map(|document| decode::stored(&document)).transpose()
     }
 
@@ -104,13 +104,13 @@ impl ShipmentReader for MongoReader {
             .limit(i64::from(limit))
             .batch_size(limit.saturating_add(1))
             .max_time(SERVER_DEADLINE);
-        let cursor = within(CALL_DEADLINE, find).await?;
         let mut rows = Vec::new();
-        read_all(cursor, &mut |document| {
+        let mut read = |document: &RawDocument| {
             rows.push(decode::row(document)?);
             Ok(())
-        })
-        .await?;
+        };
+        let reading = async { read_all(within(CALL_DEADLINE, find).await?, &mut read).await };
+        calling("find", &collection, reading).await?;
         Ok(rows)
     }
 

@@ -265,7 +265,7 @@ impl<'a> Batch<'a> {
         self.command.item(self.indexes.len(), |document| written = members(document));
         let size = self.command.len() - before;
         if size > DOCUMENT_BYTES {
-            written = written.and(Err(format!("the document has {size} bytes")));
+            written = written.and_then(|_| Err(format!("the document has {size} bytes")));
         }
         if let Err(why) = written {
             drop(self.command.split_off(before));

@@ -13,7 +13,7 @@ use mongodb::bson::{RawDocument, RawDocumentBuf, doc};
 
 use self::change::Change;
 use super::{Role, User, UserError, UserStore};
-use crate::mongo::{CALL_DEADLINE, Members, MongoConnection, SERVER_DEADLINE, append_text, date, within};
+use crate::mongo::{CALL_DEADLINE, Members, MongoConnection, SERVER_DEADLINE, append_text, calling, date, within};
 use crate::shipment_store::StoreError;
 
 const AUTH_USERS: &str = "auth_users";
@@ -47,12 +47,15 @@ impl MongoUsers {
     async fn select(&self, condition: mongodb::bson::Document) -> Result<Vec<User>, StoreError> {
         let collection = self.connection.collection(AUTH_USERS);
         let find = collection.find(condition).sort(doc! { "username": 1 }).max_time(SERVER_DEADLINE);
-        let mut cursor = within(CALL_DEADLINE, find).await?;
-        let mut users = Vec::new();
-        while within(CALL_DEADLINE, cursor.advance()).await? {
-            users.push(decode(cursor.current())?);
-        }
-        Ok(users)
+        let reading = async {
+            let mut cursor = within(CALL_DEADLINE, find).await?;
+            let mut users = Vec::new();
+            while within(CALL_DEADLINE, cursor.advance()).await? {
+                users.push(decode(cursor.current())?);
+            }
+            Ok(users)
+        };
+        calling("find", &collection, reading).await
     }
 }
 

@@ -80,7 +80,7 @@ fn is_by_id(statement: &Document, filter: &str) -> bool {
 }
 
 fn asked_by_find(command: &Document) -> Asked {
-    let in_order = [doc! { "created_at": -1, "_id": -1 }, doc! { "_id": 1 }];
+    let in_order = [doc! { "created_at": -1, "_id": -1 }, doc! { "_id": 1 }, parked_first()];
     if command.get_document("filter").is_ok_and(names_ids) {
         Asked::Few
     } else if command.get_document("sort").is_ok_and(|sort| in_order.contains(sort)) && command.contains_key("limit") {
@@ -88,6 +88,11 @@ fn asked_by_find(command: &Document) -> Asked {
     } else {
         Asked::All
     }
+}
+
+/// The order of the one list that the processor reads: the shipments with parked events, out of an index that holds no others.
+fn parked_first() -> Document {
+    doc! { "parking.until": 1 }
 }
 
 /// Whether `condition` names the ids, or a lower and an upper bound of them.
@@ -123,7 +128,8 @@ async fn whatever_is_written_names_its_shard_and_only_lists_ask_all_of_them() {
         let verbs = ["insert", "update", "find"];
         assert!(verbs.iter().all(|verb| written.iter().any(|(_, command)| command.contains_key(verb))), "it wrote");
         for (asked, command) in written {
-            assert_eq!(asked, Asked::Few, "{command}");
+            let of_parked = command.get_document("sort").is_ok_and(|sort| *sort == parked_first());
+            assert_eq!(asked, if of_parked { Asked::AllForAList } else { Asked::Few }, "{command}");
         }
         let read = reading.asked();
         for wanted in [Asked::Few, Asked::AllForAList] {

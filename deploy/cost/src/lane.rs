@@ -17,8 +17,8 @@ use shared::event_log::{
 };
 use shared::metrics::MetricRegistry;
 use shared::operator_log::memory::MemoryOperatorLog;
-use shared::shipment::{EventId, Outcome, RowId, Shipment, TrackingNumber};
-use shared::shipment_store::{EventRow, Inserted, KnownKey, ShipmentWriter, StateWrite, StoreError};
+use shared::shipment::{EventId, LogPosition, Outcome, RowId, Shipment, TrackingNumber};
+use shared::shipment_store::{EventRow, Inserted, KnownKey, ParkedShipment, ShipmentWriter, StateWrite, StoreError};
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
@@ -134,6 +134,14 @@ impl ShipmentWriter for Nowhere {
 
     async fn write_states(&self, _: &[StateWrite]) -> Result<(), StoreError> {
         Ok(())
+    }
+
+    async fn released_at(&self, _: &[(TrackingNumber, LogPosition)]) -> Result<Vec<EventRow>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn parked(&self, _: &[i32], _: u32) -> Result<Vec<ParkedShipment>, StoreError> {
+        Ok(Vec::new())
     }
 
     async fn check(&self) -> Result<(), StoreError> {

@@ -124,7 +124,14 @@ fn created(policy: Policy) -> ShipmentCreated {
     let service = *body.service_type.get_or_insert(ServiceType::Standard);
     let created_at = time(0);
     let estimated_delivery = created_at.plus(service.delivery_time());
-    ShipmentCreated { tracking_number: number(), body, created_at, estimated_delivery, allow_cancel_in_transit: false }
+    ShipmentCreated {
+        tracking_number: number(),
+        body,
+        created_at,
+        estimated_delivery,
+        allow_cancel_in_transit: false,
+        park_seconds: None,
+    }
 }
 
 fn reported(body: EventBody, second: i64) -> Event {
@@ -160,7 +167,7 @@ impl Sample {
         };
         let position = Position { partition: PARTITION, offset: 1_234_567 };
         let record = record::encode(&event, Some(TRACEPARENT)).at(position, time(800).as_millis());
-        let identified = IdentifiedEvent::from(record::decode(&record).expect("our own record"));
+        let identified = lane::event(&record).expect("our own record");
         let log = LogPosition { epoch: 1, offset: position.offset };
         let judgement = judge(before.as_ref(), None, &identified, log);
         let after = judgement.shipment.as_ref().expect("it enters the history");
@@ -168,6 +175,7 @@ impl Sample {
             tracking_number: after.tracking_number,
             created: identified.created.clone(),
             state: after.state.clone(),
+            parking: None,
         };
         let row_position = RowPosition { log, partition: PARTITION };
         let row = lane::row(&identified, &judgement, row_position, before.as_ref());

@@ -6,7 +6,6 @@ use ingest_service::cost as edge;
 use processor_service::cost as processor;
 use serde_json::json;
 use shared::change_feed::Change;
-use shared::shipment::transition::IdentifiedEvent;
 use shared::shipment::{judge, record};
 use shared::shipment_store::{mongo, sqlite};
 
@@ -121,7 +120,7 @@ fn publish(sample: &'static Sample) -> Step {
 /// From a record to an event with its id.
 fn decode(sample: &'static Sample) -> Step {
     Step::new("decode", sample.form, || {
-        drop(black_box(record::decode(black_box(&sample.record)).map(IdentifiedEvent::from)));
+        drop(black_box(processor::event(black_box(&sample.record))));
     })
 }
 

@@ -76,7 +76,7 @@ api-test: ## try the API of a new rastro against its own description, with all c
 sim: ## run the lane through schedules of faults and compare it with the model (SEED=1 RUNS=100000; RUNS=1: that of the seed)
 	@cargo run --quiet --profile sim -p sim --locked -- $(or $(SEED),1) $(or $(RUNS),100000)
 
-sim-mutants: ## break the lane in every way that is listed: the simulator must find each (RUNS=20000)
+sim-mutants: ## break the lane in every way that is listed: the simulator must find each (RUNS=150000)
 	@RUNS=$(RUNS) deploy/sim/mutants.sh
 
 cost: ## count what one event costs in instructions and hold it against docs/instructions.md (WRITE=1: write it; KEEP=DIRECTORY: keep the profiles)

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Shows that the simulator can fail: breaks the code in one way after the other (mutants/*.patch), in a copy, and runs the schedules. Each
-# mutant must apply, compile and be found out within RUNS schedules (20,000); else this fails.
+# mutant must apply, compile and be found out within RUNS schedules (150,000); else this fails.
 # Usage: deploy/sim/mutants.sh [NAME …]   (all, when none is named)
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 root=$PWD
-runs=${RUNS:-20000}
+runs=${RUNS:-150000}
 copy=$root/.local/mutants/tree
 # A folder of its own: cargo takes a package of a copy for the same package.
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$root/target}/mutants CARGO_INCREMENTAL=1

@@ -71,8 +71,7 @@ pub(crate) async fn wait_for(edge: &Edge, id: EventId, position: Position, patie
 async fn look(edge: &Edge, id: EventId, position: Position, noticed: bool) -> Result<Option<Verdict>, StoreError> {
     let store = edge.ports.store.as_ref();
     let Some(row) = find(store, id).await? else { return Ok(None) };
-    let entered = matches!(row.outcome, Outcome::Applied | Outcome::Recorded);
-    if entered && !noticed && !is_shown(store, id, row.judged_at()).await? {
+    if !noticed && !is_settled(edge, &row).await? {
         return Ok(None);
     }
     let own = row.position.partition == position.partition && row.position.log.offset == position.offset;
@@ -92,9 +91,16 @@ pub(crate) async fn find(store: &dyn ShipmentReader, id: EventId) -> Result<Opti
     Ok(rows.into_iter().find(|row| row.event_id == id))
 }
 
-async fn is_shown(store: &dyn ShipmentReader, id: EventId, position: LogPosition) -> Result<bool, StoreError> {
-    let shipment = store.shipment(id.tracking_number).await?;
-    Ok(shipment.is_some_and(|shipment| shipment.state.position >= position))
+/// Whether a GET of its shipment shows what `row` says: whoever is told an outcome may look at once. Until then the event is queued, for a
+/// state that the store refuses makes a dead letter of it yet. An event that was refused changes no state.
+pub(crate) async fn is_settled(edge: &Edge, row: &EventRow) -> Result<bool, StoreError> {
+    let LogPosition { offset, .. } = row.judged_at();
+    let is_announced = || edge.ports.applied.applied(row.position.partition).is_some_and(|applied| applied >= offset);
+    if !matches!(row.outcome, Outcome::Applied | Outcome::Recorded) || is_announced() {
+        return Ok(true);
+    }
+    let shipment = edge.ports.store.shipment(row.event_id.tracking_number).await?;
+    Ok(shipment.is_some_and(|shipment| shipment.state.position >= row.judged_at()))
 }
 
 /// Whether `caller` may be told in what status the shipment of `row` was: a source that reports about it is; a client is about its

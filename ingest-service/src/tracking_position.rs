@@ -164,11 +164,12 @@ async fn shipment_up_to(
     Ok((offset < end.offset).then_some(Position { offset, ..end }))
 }
 
-/// The position up to which what an event shows is true: that at which it was decided. Its outcome is final, so nothing that is applied later
+/// The position up to which what an event shows is true: that at which it was decided and is shown. Its outcome is final, so nothing that is applied later
 /// changes the answer; of a parked one more may be known by now, up to its own record nothing else.
 async fn event_up_to(edge: &Edge, id: EventId) -> Result<Option<Position>, Problem> {
-    let row = outcome::find(edge.ports.store.as_ref(), id).await?;
-    Ok(row.map(|row| Position { partition: row.position.partition, offset: row.judged_at().offset }))
+    let Some(row) = outcome::find(edge.ports.store.as_ref(), id).await? else { return Ok(None) };
+    let up_to = Position { partition: row.position.partition, offset: row.judged_at().offset };
+    Ok(outcome::is_settled(edge, &row).await?.then_some(up_to))
 }
 
 impl Seen {

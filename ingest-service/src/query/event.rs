@@ -79,20 +79,26 @@ enum Search {
 /// The end of the log is taken before the store is asked: an event that was accepted before we were asked stands before that end,
 /// so when everything up to there is decided and there is no row, there is no such event.
 async fn find(edge: &Edge, id: EventId) -> Result<Search, Problem> {
-    let store = edge.ports.store.as_ref();
     let end = edge.ports.log.end_of(Topic::Events, id.tracking_number.as_str().as_bytes()).await;
-    if let Some(row) = outcome::find(store, id).await? {
-        return Ok(Search::Decided(Box::new(row)));
+    let at_once = look(edge, id, false).await?;
+    if matches!(at_once, Search::Decided(_)) {
+        return Ok(at_once);
     }
     let Position { partition, offset: end } = end?;
     let applied = &edge.ports.applied;
     let caught_up = end == 0
         || applied.applied(partition).is_some_and(|applied| applied + 1 >= end)
         || applied.wait_for(Position { partition, offset: end - 1 }, CATCH_UP).await;
-    if let Some(row) = outcome::find(store, id).await? {
-        return Ok(Search::Decided(Box::new(row)));
-    }
-    Ok(if caught_up { Search::Unknown } else { Search::Queued })
+    look(edge, id, caught_up).await
+}
+
+/// What the store knows; nothing, of an event that was `decided` if it was ever sent.
+async fn look(edge: &Edge, id: EventId, decided: bool) -> Result<Search, Problem> {
+    Ok(match outcome::find(edge.ports.store.as_ref(), id).await? {
+        Some(row) if outcome::is_settled(edge, &row).await? => Search::Decided(Box::new(row)),
+        None if decided => Search::Unknown,
+        Some(_) | None => Search::Queued,
+    })
 }
 
 /// An admin, the sender's client and the shipment's client.

@@ -149,6 +149,20 @@ async fn a_row_without_its_state_is_not_an_answer_yet() {
     assert_eq!((answer.status, &answer.json()["status"]), (StatusCode::ACCEPTED, &json!("queued")));
     let shown = ShipmentReader::shipment(&*world.store, number.parse().expect("well-formed")).await.expect("in memory");
     assert_eq!(shown.expect("registered").state.version, 1);
+
+    // Nor is it one to a caller who looks it up, whether or not with the position of the event.
+    let (path, at) = (format!("/events/{id}"), format!("{}:{}", record.position.partition, record.position.offset));
+    let looked_up = world.get(ADMIN, &path).await;
+    assert_eq!((looked_up.status, &looked_up.json()["outcome"]), (StatusCode::OK, &json!("queued")));
+    let waited = world.get_with(ADMIN, &path, &[("tracking-position", &at)]).await;
+    assert_eq!((waited.header("tracking-position-applied"), &waited.json()["outcome"]), (Some("false"), &json!("queued")));
+
+    // The next processor writes the state. Nobody is told of it.
+    let _processor = world.processor(Announce::No);
+    let waited = world.get_with(ADMIN, &path, &[("tracking-position", &at)]).await;
+    assert_eq!((waited.header("tracking-position-applied"), &waited.json()["outcome"]), (Some("true"), &json!("applied")));
+    let shown = world.get(ADMIN, &format!("/shipments/{number}")).await.json();
+    assert_eq!(shown["current_status"], "picked_up");
 }
 
 #[tokio::test]

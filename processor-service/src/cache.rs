@@ -1,4 +1,4 @@
-//! What a lane remembers of shipments between its batches, so that a hot shipment is not read again for every batch.
+//! What the lanes remember of shipments between batches, so that a hot shipment is not read again for every batch.
 //!
 //! It is right because ownership of a partition is exclusive and positions only grow: nobody else writes a newer state while we
 //! own the partition. A zombie's cache may be stale, but then it computes older states, and they lose.
@@ -11,8 +11,8 @@ use shared::shipment::{Shipment, TrackingNumber};
 
 use crate::consume::{Batch, Generation};
 
-/// Most shipments that all lanes together remember: about 2 KB each, so 80 MB.
-const SHIPMENTS: usize = 40_000;
+/// Most shipments that are remembered: about 2 KB each, so 40 MB.
+const SHIPMENTS: NonZeroUsize = NonZeroUsize::new(20_000).expect("not zero");
 /// Longest history, with what is parked, that is worth remembering: entries beyond make a shipment ten times as heavy as most, and reading it
 /// again costs one look-up in a batch.
 const HISTORY: usize = 32;
@@ -28,13 +28,13 @@ struct Remembered {
     generation: Generation,
 }
 
-impl Cache {
-    /// An empty cache for one of `lanes`.
-    pub(crate) fn new(lanes: usize) -> Self {
-        let share = NonZeroUsize::new(SHIPMENTS / lanes.max(1)).unwrap_or(NonZeroUsize::MIN);
-        Self { shipments: LruCache::new(share) }
+impl Default for Cache {
+    fn default() -> Self {
+        Self { shipments: LruCache::new(SHIPMENTS) }
     }
+}
 
+impl Cache {
     /// What is remembered of a shipment on `partition`, unless the partition changed hands since.
     pub(crate) fn get(&mut self, number: TrackingNumber, partition: i32, batch: &Batch) -> Option<Shipment> {
         let generation = batch.generations.get(&partition).copied();
@@ -56,8 +56,8 @@ impl Cache {
         }
     }
 
-    /// Forgets everything: after a failure nothing is certain.
-    pub(crate) fn clear(&mut self) {
-        self.shipments.clear();
+    /// Forgets a shipment: after a failure nothing is certain.
+    pub(crate) fn forget(&mut self, number: TrackingNumber) {
+        self.shipments.pop(&number);
     }
 }

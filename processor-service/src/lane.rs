@@ -12,9 +12,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span};
 
 use crate::Ports;
-use crate::cache::Cache;
 use crate::config::Config;
-use crate::consume::{Batch, LaneQueue};
+use crate::consume::{Batch, Lanes};
 use crate::dead_letter::{Attempts, dead_letter, without_value};
 use crate::failure::Failure;
 use crate::item::Content;
@@ -54,9 +53,9 @@ enum Attempt {
 }
 
 pub(crate) struct Lane {
-    queue: Arc<LaneQueue>,
+    index: usize,
+    lanes: Arc<Lanes>,
     ports: Ports,
-    cache: Cache,
     clock: Clock,
     metrics: Arc<Metrics>,
     storm: Arc<StormBreaker>,
@@ -71,7 +70,8 @@ pub(crate) struct Lane {
 
 impl Lane {
     pub(crate) fn new(
-        queue: Arc<LaneQueue>,
+        index: usize,
+        lanes: Arc<Lanes>,
         config: &Config,
         ports: Ports,
         clock: Clock,
@@ -79,13 +79,13 @@ impl Lane {
         storm: Arc<StormBreaker>,
     ) -> Self {
         let (topic, group) = (config.topic.clone(), config.group.clone());
-        let (cache, epoch) = (Cache::new(config.lanes), config.epoch);
-        Self { queue, ports, cache, clock, metrics, storm, epoch, topic, group, looks_up: false, publishes: true }
+        let epoch = config.epoch;
+        Self { index, lanes, ports, clock, metrics, storm, epoch, topic, group, looks_up: false, publishes: true }
     }
 
     /// Applies batches until the queue is closed, or at once when `end` is cancelled.
     pub(crate) async fn run(mut self, end: CancellationToken) {
-        while let Some(batch) = self.queue.take().await {
+        while let Some(batch) = self.lanes.take(self.index).await {
             let (exported, logged) = self.spans(&batch);
             let applying = self.apply(&batch).instrument(logged).instrument(exported.clone());
             let applied = end.run_until_cancelled(applying).await;
@@ -93,17 +93,17 @@ impl Lane {
                 spans::failed(&exported);
             }
             match applied {
-                Some(Applied::Durable) => self.queue.finished(&batch),
-                Some(Applied::Lost) | None => self.queue.abandoned(),
+                Some(Applied::Durable) => self.lanes.finished(self.index),
+                Some(Applied::Lost) | None => self.lanes.abandoned(self.index),
             }
         }
-        tracing::debug!(lane = self.queue.index(), "lane ended");
+        tracing::debug!(lane = self.index, "lane ended");
     }
 
     /// The span of a batch for the exporter, and the one that puts its trace into log lines. Where nothing is exported, that is the trace of
     /// the first request that it is work of. At the level of errors, so that it is there at each level.
     fn spans(&self, batch: &Batch) -> (Span, Span) {
-        let (lane, records) = (self.queue.index(), &batch.records);
+        let (lane, records) = (self.index, &batch.records);
         let exported = spans::batch(lane, records.len(), records.iter().map(|record| record.header(TRACEPARENT)));
         let trace = TraceContext::of(&exported).or_else(|| records.iter().find_map(trace_of));
         let logged = tracing::error_span!("batch", trace_id = trace.map(|trace| trace.trace_id()), lane);
@@ -115,14 +115,14 @@ impl Lane {
         let mut work = Work::decode(batch, self.epoch, self.looks_up);
         let mut attempts = Attempts { count: 1, first_failed_at: (self.clock)() };
         loop {
-            self.queue.beat();
+            self.lanes.beat(self.index);
             match self.attempt(&mut work, attempts).await {
                 Ok(Attempt::Done(decision, durable)) => {
                     self.storm.passed(decision.share(batch));
                     self.looks_up = decision.duplicates > 0;
                     self.count(&work, &decision, durable);
                     say(batch, &decision, attempts, durable);
-                    decision.remember_states(&mut self.cache, batch);
+                    decision.remember_states(&mut self.lanes.cache(), batch);
                     return Applied::Durable;
                 }
                 Ok(Attempt::Again) => {} // what was refused is poison now, and what is there is looked up
@@ -131,11 +131,11 @@ impl Lane {
                         return Applied::Lost;
                     }
                     // Much may have happened meanwhile.
-                    self.cache.clear();
+                    work.forget_states(&mut self.lanes.cache());
                 }
                 Err(failure) => {
                     // A write may have happened although it failed: only the store knows now.
-                    self.cache.clear();
+                    work.forget_states(&mut self.lanes.cache());
                     self.pause(&failure, attempts.count, batch).await;
                 }
             }
@@ -145,7 +145,7 @@ impl Lane {
 
     async fn attempt(&mut self, work: &mut Work<'_>, attempts: Attempts) -> Result<Attempt, Failure> {
         let started = Instant::now();
-        let decision = work.decide(&self.ports, &mut self.cache).await?;
+        let decision = work.decide(&self.ports, &self.lanes).await?;
         if !self.storm.admits(decision.share(work.batch)) {
             return Ok(Attempt::Held);
         }
@@ -162,12 +162,13 @@ impl Lane {
         if !self.publishes {
             return Ok(Attempt::Done(Box::new(decision), durable));
         }
+        self.announce(work.batch).await;
         let changes = decision.changes(&self.ports).await?;
         if !changes.is_empty() {
             let span = spans::publishing("changes", changes.len());
             self.ports.log.append(Topic::Changes, changes).instrument(span).await.all()?;
         }
-        self.tell(&decision, work.batch).await;
+        self.remember_keys(&decision).await;
         Ok(Attempt::Done(Box::new(decision), durable))
     }
 
@@ -176,13 +177,13 @@ impl Lane {
     async fn hold(&self, batch: &Batch) -> bool {
         let first = batch.records.first().map(|record| record.position);
         tracing::error!(
-            lane = self.queue.index(),
+            lane = self.index,
             records = batch.records.len(),
             ?first,
             "stopped at a storm of dead letters"
         );
-        while self.queue.owns_any_of(batch) {
-            self.queue.beat();
+        while self.lanes.owns_any_of(batch) {
+            self.lanes.beat(self.index);
             if self.storm.is_let_through().await {
                 return true;
             }
@@ -214,8 +215,8 @@ impl Lane {
         Ok(())
     }
 
-    /// Tells those who profit from knowing early: the edge's window and the callers that wait. Nobody depends on it.
-    async fn tell(&self, decision: &Decision, batch: &Batch) {
+    /// Tells the edge's window, which profits from knowing early. Nobody depends on it.
+    async fn remember_keys(&self, decision: &Decision) {
         let decided = decision.decided();
         if !decided.is_empty()
             && let Err(error) = self.ports.window.remember(&decided).await
@@ -223,7 +224,13 @@ impl Lane {
             self.metrics.error("dedup_window_unavailable");
             tracing::debug!(%error, "the dedup window does not know of a batch");
         }
-        if let Err(error) = self.ports.announcer.announce(&batch.ends()).await {
+    }
+
+    /// Wakes the callers that wait: a reader finds what the batch did. What follows from it need not have happened yet, and nobody
+    /// depends on it.
+    async fn announce(&self, batch: &Batch) {
+        let shown = self.lanes.shown(self.index, batch);
+        if let Err(error) = self.ports.announcer.announce(&shown).await {
             self.metrics.error("announce_failed");
             tracing::debug!(%error, "nobody was told that a batch is applied");
         }
@@ -234,7 +241,7 @@ impl Lane {
         self.metrics.error(failure.reason());
         tracing::error!(
             error = failure as &dyn std::error::Error,
-            lane = self.queue.index(),
+            lane = self.index,
             records = batch.records.len(),
             first = ?batch.records.first().map(|record| record.position),
             attempt,

@@ -115,7 +115,7 @@ impl Processor {
     pub fn new(config: Config, ports: Ports, clock: Clock, registry: &MetricRegistry) -> Result<Self, MetricError> {
         registry.build_info("processor-service")?;
         let metrics = Arc::new(Metrics::new(registry)?);
-        let lanes = Arc::new(Lanes::new(config.lanes, metrics.clone()));
+        let lanes = Arc::new(Lanes::new(config.lanes, config.strands, metrics.clone()));
         let lanes = Arc::new(RunningLanes(RwLock::new(lanes)));
         let storm = StormBreaker::new(config.storm_percent, ports.operators.clone(), clock, metrics.storm());
         Ok(Self { config, ports, clock, metrics, lanes, storm: Arc::new(storm), publishes: true })
@@ -139,18 +139,28 @@ impl Processor {
         health::Health::new(self.ports.clone(), self.lanes.clone(), self.storm_notice(), self.clock)
     }
 
-    /// The queues that a subscriber fills: for one that is not [`run`](Self::run), as the simulator's (`deploy/sim`).
+    /// The queue that a subscriber fills: for one that is not [`run`](Self::run), as the simulator's (`deploy/sim`).
     #[must_use]
     pub fn lanes(&self) -> Arc<Lanes> {
         self.lanes.now()
     }
 
-    /// The work of lane `index`, from 0: applies batches until the queues are closed, or at once when `end` is cancelled.
+    /// The work of lane `index`, from 0, on `ports`: applies batches until the queue is closed, or at once when `end` is cancelled.
     /// [`run`](Self::run) is all lanes and a subscriber.
-    pub fn lane(&self, index: usize, end: CancellationToken) -> impl Future<Output = ()> + Send + 'static {
-        let queue = self.lanes.now().queue(index);
+    pub fn lane(
+        &self,
+        index: usize,
+        ports: Ports,
+        end: CancellationToken,
+    ) -> impl Future<Output = ()> + Send + 'static + use<> {
+        self.new_lane(index, self.lanes.now(), ports).run(end)
+    }
+
+    fn new_lane(&self, index: usize, lanes: Arc<Lanes>, ports: Ports) -> Lane {
         let (metrics, storm) = (self.metrics.clone(), self.storm.clone());
-        Lane::new(queue, &self.config, self.ports.clone(), self.clock, metrics, storm).run(end)
+        let mut lane = Lane::new(index, lanes, &self.config, ports, self.clock, metrics, storm);
+        lane.publishes = self.publishes;
+        lane
     }
 
     /// Applies what `subscriber` offers until `stop` is cancelled; then finishes what was begun, commits and leaves the group.
@@ -179,11 +189,7 @@ impl Processor {
         let lanes_end = CancellationToken::new();
         let mut tasks = tokio::task::JoinSet::new();
         for index in 0..self.config.lanes {
-            let queue = lanes.queue(index);
-            let (metrics, storm) = (self.metrics.clone(), self.storm.clone());
-            let mut lane = Lane::new(queue, &self.config, ports.clone(), self.clock, metrics, storm);
-            lane.publishes = self.publishes;
-            tasks.spawn(lane.run(lanes_end.clone()));
+            tasks.spawn(self.new_lane(index, lanes.clone(), ports.clone()).run(lanes_end.clone()));
         }
         if self.publishes {
             let releases = Releases::new(ports, lanes.clone(), self.clock, self.metrics.clone());
@@ -217,7 +223,7 @@ impl Processor {
     }
 
     fn fresh_lanes(&self) -> Arc<Lanes> {
-        let lanes = Arc::new(Lanes::new(self.config.lanes, self.metrics.clone()));
+        let lanes = Arc::new(Lanes::new(self.config.lanes, self.config.strands, self.metrics.clone()));
         self.lanes.are(lanes.clone());
         lanes
     }

@@ -62,7 +62,7 @@ impl Metrics {
                 "Events by whether they had been seen before, where that was found out",
                 &["result"],
             )?,
-            queue_depth: gauge("shipping_events_queue_depth", "Records that wait for a lane", &["worker_id"])?,
+            queue_depth: gauge("shipping_events_queue_depth", "Records that wait for a lane; the lanes of a process have one queue, worker_id 0", &["worker_id"])?,
             duration: registry.seconds(
                 "shipping_event_processing_duration_seconds",
                 "From the decision of an event's batch until it was durable, by the status or kind that the event claims",
@@ -167,8 +167,8 @@ impl Metrics {
     }
 
     /// The gauge of a lane: how many records wait for it.
-    pub(crate) fn queue_depth(&self, lane: usize) -> IntGauge {
-        self.queue_depth.with_label_values(&[&lane.to_string()])
+    pub(crate) fn queue_depth(&self) -> IntGauge {
+        self.queue_depth.with_label_values(&["0"])
     }
 
     pub(crate) fn lag(&self, partition: i32, records: i64) {

@@ -27,7 +27,7 @@ use shared::shipment_store::{EventRow, Inserted, RowPosition, StoreError};
 
 use crate::Ports;
 use crate::cache::Cache;
-use crate::consume::Batch;
+use crate::consume::{Batch, Lanes};
 use crate::dead_letter::{Cause, KEY_CONFLICT};
 use crate::dedup::{KnownKeys, Seen};
 use crate::failure::Failure;
@@ -81,9 +81,22 @@ impl<'a> Work<'a> {
     }
 
     /// Step 2: the states, out of the cache or the store.
-    async fn states(&self, ports: &Ports, cache: &mut Cache) -> Result<HashMap<TrackingNumber, Shipment>, StoreError> {
-        let mut states = HashMap::new();
-        let mut unknown = HashSet::new();
+    async fn states(&self, ports: &Ports, lanes: &Lanes) -> Result<HashMap<TrackingNumber, Shipment>, StoreError> {
+        let (mut states, unknown) = self.remembered_states(&mut lanes.cache());
+        if !unknown.is_empty() {
+            let mut unknown: Vec<_> = unknown.into_iter().collect();
+            unknown.sort_unstable();
+            states.extend(ports.store.states(&unknown).await?);
+        }
+        Ok(states)
+    }
+
+    /// The states that are remembered, and the shipments that are not.
+    fn remembered_states(
+        &self,
+        cache: &mut Cache,
+    ) -> (HashMap<TrackingNumber, Shipment>, HashSet<TrackingNumber>) {
+        let (mut states, mut unknown) = (HashMap::new(), HashSet::new());
         for (item, number) in self.items.iter().filter_map(|item| Some((item, item.number?))) {
             if states.contains_key(&number) || unknown.contains(&number) {
                 continue;
@@ -93,17 +106,17 @@ impl<'a> Work<'a> {
                 None => drop(unknown.insert(number)),
             }
         }
-        if !unknown.is_empty() {
-            let mut unknown: Vec<_> = unknown.into_iter().collect();
-            unknown.sort_unstable();
-            states.extend(ports.store.states(&unknown).await?);
-        }
-        Ok(states)
+        (states, unknown)
+    }
+
+    /// Takes what is remembered of the batch's shipments for unknown.
+    pub(crate) fn forget_states(&self, cache: &mut Cache) {
+        self.items.iter().filter_map(|item| item.number).for_each(|number| cache.forget(number));
     }
 
     /// Steps 2 to 4: read, then judge each record in order. Writes nothing.
-    pub(crate) async fn decide(&mut self, ports: &Ports, cache: &mut Cache) -> Result<Decision, Failure> {
-        let states = self.states(ports, cache).await?;
+    pub(crate) async fn decide(&mut self, ports: &Ports, lanes: &Lanes) -> Result<Decision, Failure> {
+        let states = self.states(ports, lanes).await?;
         let applied_before = |item: &Item| {
             let shipment = item.number.and_then(|number| states.get(&number));
             shipment.filter(|shipment| item.position.log <= shipment.state.position)

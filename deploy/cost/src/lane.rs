@@ -9,6 +9,7 @@ use std::task::{Context, Waker};
 
 use async_trait::async_trait;
 use processor_service::config::Config;
+use processor_service::consume::Strands;
 use processor_service::{Ports, Processor};
 use shared::applied::{AnnounceError, AppliedAnnouncer};
 use shared::dedup_window::{Decided, DedupWindow, WindowError};
@@ -40,7 +41,14 @@ impl WholeLane {
     pub(crate) fn new(rounds: u32) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
         let config =
-            Config { lanes: 1, epoch: 1, topic: "events".to_owned(), group: "group".to_owned(), storm_percent: 0 };
+            Config {
+                lanes: 1,
+                strands: Strands::Partitions,
+                epoch: 1,
+                topic: "events".to_owned(),
+                group: "group".to_owned(),
+                storm_percent: 0,
+            };
         let nowhere = Arc::new(Nowhere);
         let ports = Ports {
             store: nowhere.clone(),
@@ -50,9 +58,9 @@ impl WholeLane {
             operators: Arc::new(MemoryOperatorLog::default()),
         };
         let processor =
-            Processor::new(config, ports, || time(900), &MetricRegistry::default()).expect("a registry of its own");
+            Processor::new(config, ports.clone(), || time(900), &MetricRegistry::default()).expect("a registry of its own");
         processor.lanes().assigned(&[PARTITION]);
-        let lane = tokio::task::unconstrained(processor.lane(0, CancellationToken::new()));
+        let lane = tokio::task::unconstrained(processor.lane(0, ports, CancellationToken::new()));
         let mut batches = batches(rounds);
         batches.reverse(); // the next one is taken from the end
         Self { runtime, processor, lane: RefCell::new(Box::pin(lane)), batches: RefCell::new(batches) }

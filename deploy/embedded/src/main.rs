@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ingest_service::{Command, CreateAdmin, DEFAULT_PORT};
+use processor_service::consume::Strands;
 use processor_service::tools::{self, COULD_NOT, Screen, Tools};
 use processor_service::{Processor, command, operate};
 use shared::api_key_store::sqlite::SqliteApiKeys;
@@ -42,6 +43,8 @@ use tokio_util::sync::CancellationToken;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const PROGRAM: &str = "rastro";
+/// One encodes while the other waits for the thread that writes. More would only make batches smaller.
+const LANES: usize = 2;
 /// Longest `DEDUP_TTL_SECONDS`: a week. The window is a hint; the file knows every event for ever.
 const LONGEST_WINDOW: u64 = 7 * 24 * 3600;
 
@@ -146,8 +149,7 @@ async fn carry_out(command: &command::Command) -> Result<u8, Box<dyn Error>> {
 
 fn processor_config(environment: &Environment) -> Result<processor_service::config::Config, SettingError> {
     let config = processor_service::config::Config::from_environment(environment)?;
-    // One file, one partition: another lane would have nothing to do.
-    Ok(processor_service::config::Config { lanes: 1, ..config })
+    Ok(processor_service::config::Config { lanes: LANES, strands: Strands::Keys, ..config })
 }
 
 fn say(text: &str) -> Result<(), Box<dyn Error>> {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use processor_service::Processor;
 use processor_service::config::Config;
-use processor_service::consume::Lanes;
+use processor_service::consume::{Lanes, Strands};
 use shared::event_log::{LogRecord, PartitionConsumer, Position};
 use shared::metrics::MetricRegistry;
 use shared::shipment::Timestamp;
@@ -32,6 +32,8 @@ const KINDS: u32 = 14;
 const CALLS: u32 = 8;
 /// Most owners at once, dead ones not counted.
 const OWNERS: usize = 4;
+/// Lanes of each owner.
+const LANES: usize = 2;
 /// Longer than a lane ever pauses or lingers.
 const MOMENT: Duration = Duration::from_secs(3);
 /// Most rounds in which a calm world must come to rest: each moves every owner by one call.
@@ -51,12 +53,17 @@ struct Owner {
     name: usize,
     epoch: i64,
     lanes: Arc<Lanes>,
-    lane: Pin<Box<dyn Future<Output = ()>>>,
-    gate: Arc<Gate>,
+    workers: Vec<Worker>,
     /// The partitions that it takes for its own, and the offset that it reads next. The broker may know better.
     reads: BTreeMap<usize, usize>,
     /// What is durable and has not been committed yet.
     durable: BTreeMap<usize, usize>,
+}
+
+/// One of its lanes, and the servers as that sees them.
+struct Worker {
+    lane: Pin<Box<dyn Future<Output = ()>>>,
+    gate: Arc<Gate>,
 }
 
 /// The log and its one group.
@@ -128,7 +135,9 @@ impl<'a> World<'a> {
         self.somebody_lives();
         let mut working = false;
         for owner in 0..self.owners.len() {
-            working |= self.go_on(owner, Verdict::Done, 0, 4).await?;
+            for worker in 0..LANES {
+                working |= self.go_on(owner, worker, Verdict::Done, 0, 4).await?;
+            }
         }
         let is_under_way = working || !self.platform().late.is_empty() || !self.broker.is_at_the_end();
         Ok(is_under_way || self.begin_second_life())
@@ -136,8 +145,8 @@ impl<'a> World<'a> {
 
     async fn step(&mut self, [kind, who, how, much]: Step) -> Result<(), String> {
         self.somebody_lives();
-        let (who, partition) = (who as usize % self.owners.len(), how as usize % self.workload.partitions);
-        let name = self.owners[who].name;
+        let (who, worker) = (who as usize % self.owners.len(), who as usize / self.owners.len());
+        let (name, partition) = (self.owners[who].name, how as usize % self.workload.partitions);
         match kind {
             1 => {
                 self.note(|| format!("owner {name}: dies"));
@@ -161,7 +170,7 @@ impl<'a> World<'a> {
             }
             _ => {
                 for _ in 0..=if how == 0 { much % CALLS } else { 0 } {
-                    self.go_on(who, verdict(how), much, 1 + much as usize % 4).await?;
+                    self.go_on(who, worker, verdict(how), much, 1 + much as usize % 4).await?;
                 }
             }
         }
@@ -169,14 +178,22 @@ impl<'a> World<'a> {
         Ok(())
     }
 
-    /// Lets an owner run until it asks a server the next time, or waits. False when it had nothing to do.
-    async fn go_on(&mut self, who: usize, verdict: Verdict, much: u32, records: usize) -> Result<bool, String> {
-        let owner = &mut self.owners[who];
-        if let Some(call) = owner.gate.asks() {
+    /// Lets a lane of an owner run until it asks a server the next time, or waits. False when it had nothing to do.
+    async fn go_on(
+        &mut self,
+        who: usize,
+        worker: usize,
+        verdict: Verdict,
+        much: u32,
+        records: usize,
+    ) -> Result<bool, String> {
+        let (owner, lane) = (&mut self.owners[who], worker % LANES);
+        let worker = &mut owner.workers[lane];
+        if let Some(call) = worker.gate.asks() {
             let name = owner.name;
-            owner.gate.tell(verdict);
-            owner.poll();
-            self.note(|| format!("owner {name}: {call}: {verdict:?}"));
+            worker.gate.tell(verdict);
+            worker.poll();
+            self.note(|| format!("owner {name}, lane {lane}: {call}: {verdict:?}"));
             self.checker.after_a_call(&mut self.platform())?;
             return Ok(true);
         }
@@ -185,11 +202,11 @@ impl<'a> World<'a> {
         }
         self.rebalance(who);
         let offered = self.offer(who, records);
-        let owner = &mut self.owners[who];
-        owner.poll();
+        let worker = &mut self.owners[who].workers[lane];
+        worker.poll();
         tokio::time::advance(MOMENT).await;
-        owner.poll();
-        Ok(offered > 0 || owner.gate.asks().is_some())
+        worker.poll();
+        Ok(offered > 0 || worker.gate.asks().is_some())
     }
 
     fn offer(&mut self, who: usize, most: usize) -> usize {
@@ -310,7 +327,7 @@ impl<'a> World<'a> {
         self.note(|| "the topic is made anew".to_owned());
         self.broker = Broker::new(self.workload, 2);
         // Those that nobody stopped are zombies; the topic that they read is gone.
-        self.owners.retain(|owner| owner.gate.asks().is_some());
+        self.owners.retain(|owner| owner.workers.iter().any(|worker| worker.gate.asks().is_some()));
         true
     }
 
@@ -323,7 +340,7 @@ impl<'a> World<'a> {
     fn start(&mut self) -> usize {
         let (name, epoch) = (self.born, self.broker.epoch);
         self.born += 1;
-        self.owners.push(Owner::new(name, epoch, self.platform.clone()));
+        self.owners.push(Owner::new(name, epoch, self.workload.partitions, &self.platform));
         self.note(|| format!("owner {name}: starts"));
         self.owners.len() - 1
     }
@@ -371,16 +388,26 @@ impl Broker {
 }
 
 impl Owner {
-    fn new(name: usize, epoch: i64, platform: Arc<Mutex<Platform>>) -> Self {
-        let gate = Gate::new(platform);
-        let config = Config { lanes: 1, epoch, topic: TOPIC.to_owned(), group: "group".to_owned(), storm_percent: 0 };
+    /// In a log of one partition keys are told apart, as in embedded mode.
+    fn new(name: usize, epoch: i64, partitions: usize, platform: &Arc<Mutex<Platform>>) -> Self {
+        let strands = if partitions == 1 { Strands::Keys } else { Strands::Partitions };
+        let (topic, group) = (TOPIC.to_owned(), "group".to_owned());
+        let config = Config { lanes: LANES, strands, epoch, topic, group, storm_percent: 0 };
+        let nobody = Gate::new(platform.clone());
         let processor =
-            Processor::new(config, gate.ports(), clock, &MetricRegistry::default()).expect("a registry of its own");
-        // Without tokio's budget, which a lane that is polled by hand would use up.
-        let lane = Box::pin(tokio::task::unconstrained(processor.lane(0, CancellationToken::new())));
-        Self { name, epoch, lanes: processor.lanes(), lane, gate, reads: BTreeMap::new(), durable: BTreeMap::new() }
+            Processor::new(config, nobody.ports(), clock, &MetricRegistry::default()).expect("a registry of its own");
+        let worker = |index| {
+            let gate = Gate::new(platform.clone());
+            // Without tokio's budget, which a lane that is polled by hand would use up.
+            let lane = tokio::task::unconstrained(processor.lane(index, gate.ports(), CancellationToken::new()));
+            Worker { lane: Box::pin(lane), gate }
+        };
+        let workers = (0..LANES).map(worker).collect();
+        Self { name, epoch, lanes: processor.lanes(), workers, reads: BTreeMap::new(), durable: BTreeMap::new() }
     }
+}
 
+impl Worker {
     fn poll(&mut self) {
         let ended = self.lane.as_mut().poll(&mut Context::from_waker(Waker::noop()));
         assert!(ended.is_pending(), "a lane ends only when it is told to");

@@ -5,8 +5,12 @@ use shared::metrics::MetricRegistry;
 use super::*;
 
 fn lanes(count: usize) -> Arc<Lanes> {
+    of(count, Strands::Partitions)
+}
+
+fn of(count: usize, strands: Strands) -> Arc<Lanes> {
     let metrics = Metrics::new(&MetricRegistry::default()).expect("an empty registry");
-    Arc::new(Lanes::new(count, Arc::new(metrics)))
+    Arc::new(Lanes::new(count, strands, Arc::new(metrics)))
 }
 
 fn record(partition: i32, offset: i64) -> LogRecord {
@@ -21,7 +25,7 @@ fn offer_all(lanes: &Lanes, partition: i32, offsets: std::ops::Range<i64>) {
 }
 
 async fn take(lanes: &Lanes, lane: usize) -> Batch {
-    lanes.queue(lane).take().await.expect("the queue is open")
+    lanes.take(lane).await.expect("the queue is open")
 }
 
 #[tokio::test]
@@ -34,7 +38,7 @@ async fn only_what_is_finished_is_durable_and_it_is_said_once() {
     let batch = take(&lanes, 0).await;
     assert_eq!(batch.records.len(), 4, "partitions 0 and 2 share lane 0");
     assert!(lanes.durable().is_empty());
-    lanes.queue(0).finished(&batch);
+    lanes.finished(0);
     let mut durable = lanes.durable();
     durable.sort_unstable();
     assert_eq!(durable, [Position { partition: 0, offset: 8 }, Position { partition: 2, offset: 1 }]);
@@ -54,15 +58,15 @@ async fn a_revoked_partition_is_waited_for_and_what_was_not_begun_is_thrown_away
         tokio::task::spawn_blocking(move || lanes.revoked(&[0]))
     };
     tokio::task::yield_now().await;
-    lanes.queue(0).finished(&batch);
+    lanes.finished(0);
     revoking.await.expect("no panic");
     assert_eq!(lanes.durable(), [Position { partition: 0, offset: 3 }], "what was finished during the drain counts");
     let next = take(&lanes, 0).await;
     assert!(next.records.iter().all(|record| record.position.partition == 1), "partition 0 is another member's");
     offer_all(&lanes, 0, 6..7);
-    lanes.queue(0).finished(&next);
+    lanes.finished(0);
     lanes.close();
-    assert!(lanes.queue(0).take().await.is_none(), "a straggler of a revoked partition is not taken");
+    assert!(lanes.take(0).await.is_none(), "a straggler of a revoked partition is not taken");
 }
 
 #[tokio::test]
@@ -72,7 +76,7 @@ async fn a_batch_of_an_older_generation_marks_nothing() {
     offer_all(&lanes, 0, 0..3);
     let batch = take(&lanes, 0).await;
     lanes.assigned(&[0]); // it was lost and came back before the batch was done
-    lanes.queue(0).finished(&batch);
+    lanes.finished(0);
     assert!(lanes.durable().is_empty());
 }
 
@@ -104,7 +108,7 @@ async fn a_full_queue_takes_nothing_until_a_batch_is_cut() {
     assert_eq!(batch.records.len(), BATCH_RECORDS);
     assert!(lanes.wait_for_room(0, Duration::ZERO));
     assert!(matches!(lanes.offer(*refused), Offer::Taken));
-    lanes.queue(0).finished(&batch);
+    lanes.finished(0);
     let rest = take(&lanes, 0).await;
     assert_eq!(rest.records.first().map(|record| record.position.offset), Some(2_000), "order is kept");
 }

@@ -94,10 +94,11 @@ impl Strand {
         }
     }
 
-    /// The first record that was taken and is not that far. What waits stands behind what is in flight.
-    fn first_left(&self, stage: Stage) -> Option<i64> {
+    /// The first record that was taken in `generation` and is not that far. What waits stands behind what is in flight.
+    fn first_left(&self, stage: Stage, generation: Generation) -> Option<i64> {
         let waits = self.waiting.front().map(|record| record.position.offset);
-        let in_flight = self.in_flight.filter(|batch| stage == Stage::Done || !batch.is_shown);
+        let counts = |batch: &InFlight| batch.generation == generation && (stage == Stage::Done || !batch.is_shown);
+        let in_flight = self.in_flight.filter(counts);
         let taken = in_flight.map(|batch| batch.first).or(waits);
         self.given_up.into_iter().chain(taken).min()
     }
@@ -259,8 +260,9 @@ impl Queue {
 
     /// One past the record of `partition` up to which all have come so far; nothing before the first one has.
     pub(super) fn reached(&self, partition: i32, stage: Stage) -> Option<i64> {
+        let generation = self.partitions.get(&partition)?.generation;
         let end = self.of(partition).filter_map(|strand| strand.end(stage)).max()?;
-        let left = self.of(partition).filter_map(|strand| strand.first_left(stage)).min();
+        let left = self.of(partition).filter_map(|strand| strand.first_left(stage, generation)).min();
         Some(left.map_or(end, |left| left.min(end)))
     }
 
@@ -307,12 +309,13 @@ impl Queue {
 
     /// Gives `partition` up, with what of it is still in flight.
     pub(super) fn hand_over(&mut self, partition: i32) {
-        if let Some(known) = self.partitions.get_mut(&partition) {
-            known.generation += 1;
-            known.owned = false;
-        }
+        let Some(known) = self.partitions.get_mut(&partition) else { return };
+        let generation = known.generation;
+        known.generation += 1;
+        known.owned = false;
         for strand in self.of_mut(partition) {
-            strand.give_up(strand.in_flight.map(|batch| batch.first));
+            let left = strand.in_flight.filter(|batch| batch.generation == generation);
+            strand.give_up(left.map(|batch| batch.first));
         }
     }
 

@@ -54,7 +54,7 @@ async fn what_was_done_is_counted() {
         r#"shipping_events_errors_total{reason="store_unavailable"} 0"#,
         r#"shipping_events_errors_total{reason="announce_failed"} 0"#,
         r#"shipping_event_processing_duration_seconds_count{status="delivered"} 1"#,
-        r#"shipping_events_queue_depth{worker_id="3"} 0"#,
+        r#"shipping_events_queue_depth{worker_id="0"} 0"#,
         r#"shipping_build_info{service="processor-service",version="0.1.0"} 1"#,
         // Not the one that nobody will ever see.
         "shipping_event_end_to_end_seconds_count 8",

@@ -197,6 +197,7 @@ async fn a_release_that_was_cut_off_behind_its_states_is_published_by_who_comes_
     world.log.set_away(false);
     let running = world.start();
     world.settled(&positions).await;
+    world.published(life.len()).await;
     running.stop().await;
     assert_eq!(world.changes(), ids(&life), "all of them, in their order");
 }

@@ -118,6 +118,16 @@ impl World {
         }
     }
 
+    /// Waits until so many changes are published: who waits for what is shown is told before.
+    pub(crate) async fn published(&self, count: usize) {
+        let enough = async {
+            while self.changes().len() < count {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        assert!(tokio::time::timeout(PATIENCE, enough).await.is_ok(), "{} of {count} changes", self.changes().len());
+    }
+
     /// Appends events, runs a processor until they are applied, and stops it.
     pub(crate) async fn apply(&self, events: &[Event]) {
         let positions = self.append_events(events).await;

@@ -1,6 +1,6 @@
-//! The bare MongoDB writer: for each batch one insert of the events' rows, in order, and one update of their shipments to the newest position,
-//! each acknowledged by a majority. Nothing is decided, and no state is looked up. A key that is there already would stop the insert; so the
-//! keys need no look-up of their own, and what that would cost is measured beside it.
+//! The bare MongoDB writer: for each batch one look-up by `_id`, one insert of the events' rows, in order, and one update of their shipments to
+//! the newest position, both acknowledged by a majority. Nothing is decided. The platform looks up the states that it does not remember, and
+//! keys only where one is there already; what the look-up costs is seen by a writer that has none, beside.
 
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -62,6 +62,12 @@ impl BareStore {
             }
         }
         Ok(())
+    }
+
+    /// What the database is called.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.database.name()
     }
 
     /// Drops the database.

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use futures::future::try_join_all;
-use redis::{Client, pipe};
+use redis::{AsyncConnectionConfig, Client, pipe};
 
 use super::Rate;
 use crate::failure::Failure;
@@ -16,6 +16,8 @@ const PIPELINE: usize = 1_000;
 const LANES: usize = 4;
 /// How long an entry lives, in milliseconds: long enough for the measurement.
 const LIFE: u64 = 60_000;
+/// How long an answer may take: that to the removal of everything takes a second.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Sets entries for `suffixes` until all are set or the time is over; then removes everything. The server must be ours alone.
 ///
@@ -27,7 +29,9 @@ pub async fn measure(
     suffixes: &[Suffix],
     at_most: Duration,
 ) -> Result<Rate, Failure> {
-    let connection = Client::open(format!("redis://{address}"))?.get_multiplexed_async_connection().await?;
+    let config = AsyncConnectionConfig::new().set_response_timeout(Some(PATIENCE));
+    let client = Client::open(format!("redis://{address}"))?;
+    let connection = client.get_multiplexed_async_connection_with_config(&config).await?;
     let begin = Instant::now();
     let lane = async |suffixes: &[Suffix]| {
         let (mut connection, mut count) = (connection.clone(), 0);

@@ -14,6 +14,7 @@ use super::machine::{self, Machine};
 use super::plan::{Plan, Section};
 use super::progress::Progress;
 use super::{Report, targets};
+use crate::ceilings::mongo::BareStore;
 use crate::failure::Failure;
 use crate::numbers::Numbers;
 use crate::sections;
@@ -45,6 +46,8 @@ pub struct Bench {
     pub round: usize,
     /// The pair with the large store, which is filled once.
     pub large: Option<sections::stored::Large>,
+    /// Where the pairs of the section stored.
+    stores: Vec<BareStore>,
     real: Option<Arc<Real>>,
     embedded: Option<Arc<EmbeddedSpecimen>>,
 }
@@ -81,6 +84,16 @@ impl Bench {
         Ok(embedded)
     }
 
+    /// Removes what the pairs of a section stored, but for the large store: MongoDB's memory is the next one's.
+    async fn clear(&mut self) -> Result<(), Failure> {
+        for store in std::mem::take(&mut self.stores) {
+            if !self.large.as_ref().is_some_and(|large| large.is_in(&store)) {
+                store.drop().await?;
+            }
+        }
+        Ok(())
+    }
+
     /// A pair on the servers, new, warmed up.
     ///
     /// # Errors
@@ -88,6 +101,7 @@ impl Bench {
     pub async fn pair(&mut self) -> Result<Pair, Failure> {
         let real = self.real().await?;
         let pair = Pair::start(&real).await?;
+        self.stores.push(pair.store.clone());
         pair.warm_up(&real, &mut self.numbers).await?;
         Ok(pair)
     }
@@ -129,6 +143,7 @@ pub async fn run(plan: Plan) -> std::io::Result<Report> {
         numbers: Numbers::default(),
         round: 0,
         large: None,
+        stores: Vec::new(),
         real: None,
         embedded: None,
     };
@@ -138,6 +153,8 @@ pub async fn run(plan: Plan) -> std::io::Result<Report> {
             progress.say(&format!("round {} of {}: {}", round + 1, bench.plan.rounds, section.name()));
             // The harness panics when a program or a server does not do what it must.
             let measured = AssertUnwindSafe(sections::measure(section, &mut bench)).catch_unwind().await;
+            let cleared = bench.clear().await;
+            let measured = measured.map(|measured| measured.and(cleared));
             let wrong = match measured {
                 Ok(Ok(())) => None,
                 Ok(Err(error)) => Some(error.to_string()),

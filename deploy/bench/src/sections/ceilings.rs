@@ -22,12 +22,12 @@ use crate::systems::CONNECTIONS;
 use crate::systems::pair::watched_server;
 use crate::walk::Walk;
 
-/// The bare MongoDB writers: by lanes, and once more with a look-up of the keys, to see what that costs.
+/// The bare MongoDB writers: by lanes, and once more without the look-up, to see what that costs.
 const WRITERS: [(&str, Writer); 4] = [
-    ("MongoDB writer, 1 lane", Writer { lanes: 1, looks_up: false }),
-    ("MongoDB writer, 2 lanes", Writer { lanes: 2, looks_up: false }),
-    ("MongoDB writer, 4 lanes", Writer { lanes: 4, looks_up: false }),
-    ("MongoDB writer, 2 lanes, keys looked up", Writer { lanes: 2, looks_up: true }),
+    ("MongoDB writer, 1 lane", Writer { lanes: 1, looks_up: true }),
+    ("MongoDB writer, 2 lanes", Writer { lanes: 2, looks_up: true }),
+    ("MongoDB writer, 4 lanes", Writer { lanes: 4, looks_up: true }),
+    ("MongoDB writer, 2 lanes, nothing looked up", Writer { lanes: 2, looks_up: false }),
 ];
 /// Events a second for which there are numbers: more than two processors can do.
 const WRITER_MOST: usize = 60_000;
@@ -93,7 +93,9 @@ async fn writers(bench: &mut Bench, real: &Arc<Real>) -> Result<(), Failure> {
         })
         .await?;
         note(bench, row, rate, &took);
-        best = best.max(rate.per_second());
+        if writer.looks_up {
+            best = best.max(rate.per_second());
+        }
     }
     bench.figures.add(at(n::CEILINGS, n::BEST_WRITER, n::RATE), Unit::PerSecond, best);
     Ok(())

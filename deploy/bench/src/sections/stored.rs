@@ -3,6 +3,7 @@
 use time::OffsetDateTime;
 
 use super::{PAIR_MOST, flat_out, load};
+use crate::ceilings::mongo::BareStore;
 use crate::failure::Failure;
 use crate::load::Plan;
 use crate::numbers::Suffix;
@@ -33,6 +34,12 @@ impl Large {
         }
         // Those that are reported about lie anywhere among the others: the numbers are spread already.
         Ok(Self { pair, fresh: all })
+    }
+
+    /// Whether `store` is where it is.
+    #[must_use]
+    pub fn is_in(&self, store: &BareStore) -> bool {
+        self.pair.store.name() == store.name()
     }
 
     fn take(&mut self, count: usize) -> Vec<Suffix> {

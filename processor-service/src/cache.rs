@@ -11,8 +11,8 @@ use shared::shipment::{Shipment, TrackingNumber};
 
 use crate::consume::{Batch, Generation};
 
-/// Most shipments that are remembered: about 2 KB each, so 40 MB.
-const SHIPMENTS: NonZeroUsize = NonZeroUsize::new(20_000).expect("not zero");
+/// Most shipments that are remembered: about 2 KB each, so 80 MB.
+const SHIPMENTS: NonZeroUsize = NonZeroUsize::new(40_000).expect("not zero");
 /// Longest history, with what is parked, that is worth remembering: entries beyond make a shipment ten times as heavy as most, and reading it
 /// again costs one look-up in a batch.
 const HISTORY: usize = 32;

@@ -37,10 +37,10 @@ pub const SMALL_BATCH: usize = 200;
 pub const LINGER: Duration = Duration::from_millis(2);
 /// … or than this while another lane is at work, which takes them too when it is done before. As long as a batch takes.
 pub const OTHERS_AT_WORK: Duration = Duration::from_millis(10);
-/// Most records that wait: two batches, so that the next is there when one is done, whichever lane takes it.
-const QUEUE_RECORDS: usize = 2 * BATCH_RECORDS;
+/// Most records that wait: a batch for each of the usual four lanes, so that the next is there when one is done.
+const QUEUE_RECORDS: usize = 4 * BATCH_RECORDS;
 /// Most bytes that wait.
-const QUEUE_BYTES: usize = 2 * BATCH_BYTES;
+const QUEUE_BYTES: usize = 4 * BATCH_BYTES;
 /// So many of a strand are taken although others fill the queue: what a lane can't write must not hold up the others.
 const RESERVED: usize = 100;
 /// And so many bytes.
@@ -92,7 +92,7 @@ impl Lanes {
     #[must_use]
     pub fn new(count: usize, strands: Strands, metrics: Arc<Metrics>) -> Self {
         Self {
-            queue: Mutex::default(),
+            queue: Mutex::new(Queue::new(count.max(1))),
             arrived: Notify::new(),
             changed: Condvar::new(),
             strands,

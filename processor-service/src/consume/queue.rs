@@ -69,8 +69,8 @@ struct Partition {
     is_news: bool,
 }
 
-#[derive(Default)]
 pub(super) struct Queue {
+    lanes: usize,
     strands: BTreeMap<StrandId, Strand>,
     partitions: HashMap<i32, Partition>,
     records: usize,
@@ -109,6 +109,20 @@ impl Strand {
 }
 
 impl Queue {
+    /// An empty one for so many lanes.
+    pub(super) fn new(lanes: usize) -> Self {
+        Self {
+            lanes,
+            strands: BTreeMap::new(),
+            partitions: HashMap::new(),
+            records: 0,
+            bytes: 0,
+            last_taken: None,
+            is_watched: false,
+            closed: false,
+        }
+    }
+
     /// How many records wait.
     pub(super) fn depth(&self) -> usize {
         self.records
@@ -186,7 +200,10 @@ impl Queue {
             self.is_watched = true;
             return Turn::Wait(Some(due));
         }
-        Turn::Work(self.cut(lane))
+        // Of little one lane takes all. Of much each takes its share of the strands, or two lanes would have them all, and the others nothing.
+        let strands = self.strands.len();
+        let most = if ready < SMALL_BATCH * self.lanes { strands } else { strands.div_ceil(self.lanes) };
+        Turn::Work(self.cut(lane, most))
     }
 
     /// Whether another lane has work too.
@@ -194,13 +211,13 @@ impl Queue {
         self.strands.values().any(Strand::is_ready)
     }
 
-    fn cut(&mut self, lane: usize) -> Batch {
+    fn cut(&mut self, lane: usize, most: usize) -> Batch {
         let (mut batch, mut bytes) = (Batch::default(), 0);
         let is_ready = |(id, strand): (&StrandId, &Strand)| strand.is_ready().then_some(*id);
         let mut ready: VecDeque<StrandId> = self.strands.iter().filter_map(is_ready).collect();
         let behind = ready.iter().take_while(|&&id| self.last_taken.is_some_and(|last| id <= last)).count();
         ready.rotate_left(behind);
-        for id in ready {
+        for id in ready.into_iter().take(most) {
             let Some(strand) = self.strands.get_mut(&id) else { continue };
             let generation = self.partitions.get(&id.partition).map_or(0, |known| known.generation);
             let first = strand.waiting.front().map_or(0, |record| record.position.offset);

@@ -202,16 +202,30 @@ async fn a_full_strand_takes_nothing_until_a_batch_is_cut() {
 #[tokio::test]
 async fn partitions_that_a_lane_cannot_write_leave_room_for_the_others() {
     let lanes = lanes(2);
-    lanes.assigned(&[0, 1, 2, 3]);
-    offer_all(&lanes, 0, 0..1);
-    take(&lanes, 0).await; // for ever
-    for stuck in [0, 1] {
+    lanes.assigned(&[0, 1, 2, 3, 4, 5]);
+    for stuck in 0..4 {
+        offer_all(&lanes, stuck, 0..1);
+    }
+    assert_eq!(take(&lanes, 0).await.records.len(), 4); // for ever
+    for stuck in 0..4 {
         offer_all(&lanes, stuck, 1..2_001);
     }
-    offer_all(&lanes, 2, 0..100);
-    assert!(matches!(lanes.offer(record(2, 100)), Offer::Full(_)), "the queue is full but for what is reserved");
-    offer_all(&lanes, 3, 0..100);
-    assert!(!take(&lanes, 1).await.records.is_empty());
+    offer_all(&lanes, 4, 0..100);
+    assert!(matches!(lanes.offer(record(4, 100)), Offer::Full(_)), "the queue is full but for what is reserved");
+    offer_all(&lanes, 5, 0..100);
+    assert_eq!(take(&lanes, 1).await.records.len(), 200);
+}
+
+#[tokio::test]
+async fn of_much_each_lane_takes_its_share_of_the_strands() {
+    let lanes = lanes(2);
+    lanes.assigned(&[0, 1, 2, 3]);
+    for partition in 0..4 {
+        offer_all(&lanes, partition, 0..100);
+    }
+    let partitions = |batch: &Batch| batch.records.iter().map(|record| record.position.partition).collect::<Vec<_>>();
+    assert_eq!(partitions(&take(&lanes, 0).await), [[0; 100], [1; 100]].concat());
+    assert_eq!(partitions(&take(&lanes, 1).await), [[2; 100], [3; 100]].concat());
 }
 
 #[tokio::test]

@@ -95,7 +95,7 @@ ROWS = [
         ("Partitions of each processor", "They should be about the same for all.", "short", 6,
          [("count by (instance) (shipping_consumer_lag)", "{{instance}}")]),
         ("Records that wait for a lane", "Read, and not yet in a batch.", "short", 12,
-         [("sum by (instance, worker_id) (shipping_events_queue_depth)", "{{instance}} lane {{worker_id}}")]),
+         [("sum by (instance) (shipping_events_queue_depth)", "{{instance}}")]),
         ("Storm of dead letters", "1: a processor has stopped and waits for an operator's word.", "short", 12,
          [("max by (instance) (shipping_dlq_storm_open)", "{{instance}}")]),
     ]),

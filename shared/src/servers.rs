@@ -52,19 +52,16 @@ pub enum PrepareError {
 }
 
 impl Servers {
-    /// Reads `KAFKA_*`, `MONGO_URI`, `MONGO_DB`, `REDIS_ADDR`, `REDIS_DB` and `DEDUP_TTL_SECONDS`. Call it within the runtime.
+    /// Reads `KAFKA_*`, `MONGO_URI`, `MONGO_DB`, `REDIS_*` and `DEDUP_TTL_SECONDS`. Call it within the runtime.
     ///
     /// # Errors
     /// One of them is wrong.
     pub async fn from_environment(environment: &Environment) -> Result<Self, SettingError> {
-        let address = environment.secret("REDIS_ADDR")?.unwrap_or_else(|| "127.0.0.1:6379".to_owned());
-        let number = environment.number("REDIS_DB", 0, 0..=1_000)?;
         let seconds = environment.number("DEDUP_TTL_SECONDS", 3600, 1..=LONGEST_WINDOW_SECONDS)?;
         Ok(Self {
             kafka: KafkaSettings::from_environment(environment)?,
             mongo: MongoConnection::from_environment(environment).await?,
-            redis: RedisConnection::open(&address, number)
-                .map_err(|error| SettingError::new("REDIS_ADDR", error.to_string()))?,
+            redis: RedisConnection::from_environment(environment)?,
             dedup_ttl: Duration::from_secs(seconds),
         })
     }

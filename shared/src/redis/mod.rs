@@ -1,21 +1,22 @@
 //! The connection to Redis that the adapters share. Redis holds hints only, so the connection is never waited for: it is
 //! made when it is needed, every call has a deadline, and after a few failures a breaker lets calls fail at once.
 
+mod address;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ::redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use ::redis::{Client, ConnectionAddr, IntoConnectionInfo, RedisResult};
+use ::redis::{Client, RedisResult};
+
+pub use address::{AddressError, Authorities};
 
 use crate::breaker::{Breaker, CircuitState};
 use crate::dedup_window::WINDOW_DEADLINE;
+use crate::settings::{Environment, SettingError};
 
 /// How long a connection may take to come about; longer than a call may wait, because it goes on in the background.
 pub(crate) const CONNECT_DEADLINE: Duration = Duration::from_millis(500);
-/// After how long without an acknowledgement the kernel gives a connection up. Without it a server that vanished without a word would
-/// keep us on a dead connection for a quarter of an hour.
-#[cfg(target_os = "linux")]
-const SILENCE: Duration = Duration::from_secs(3);
 /// The manager connects again in the background after each failed call; the breaker spaces these.
 const CONNECT_RETRIES: usize = 0;
 
@@ -33,11 +34,6 @@ pub enum RedisError {
     Failed(String),
 }
 
-/// `REDIS_ADDR` is no address. The message does not hold it: it may have a password in it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("is neither host:port nor redis://[user:password@]host:port")]
-pub struct MalformedAddress;
-
 /// A client of one Redis database. Clones share its connection and its breaker.
 #[derive(Clone)]
 pub struct RedisConnection {
@@ -54,28 +50,48 @@ impl std::fmt::Debug for RedisConnection {
 }
 
 impl RedisConnection {
-    /// A client of `database` at `address` (`host:port` or a `redis://` URL). Does not connect. Call it within a Tokio runtime.
+    /// Reads `REDIS_ADDR`, `REDIS_TLS_CA_FILE` and `REDIS_DB`. Does not connect. Call it within a Tokio runtime.
+    ///
+    /// # Errors
+    /// One of them is wrong.
+    pub fn from_environment(environment: &Environment) -> Result<Self, SettingError> {
+        const AUTHORITIES: &str = "REDIS_TLS_CA_FILE";
+        let address = environment.secret("REDIS_ADDR")?.unwrap_or_else(|| "127.0.0.1:6379".to_owned());
+        let database = environment.number("REDIS_DB", 0, 0..=1_000)?;
+        let authorities = match environment.text(AUTHORITIES) {
+            None => None,
+            Some(path) => Some(
+                Authorities::of_file(&path)
+                    .map_err(|error| SettingError::new(AUTHORITIES, format!("{path}: {error}")))?,
+            ),
+        };
+        Self::open_with(&address, database, authorities.as_ref()).map_err(|error| match error {
+            AddressError::NoTls => SettingError::new(AUTHORITIES, error.to_string()),
+            _ => SettingError::new("REDIS_ADDR", error.to_string()),
+        })
+    }
+
+    /// A client of `database` at `address` (`host:port`, or a URL `redis://` or, for TLS, `rediss://`). Does not connect. Call it within a
+    /// Tokio runtime.
     ///
     /// # Errors
     /// The address is none.
-    pub fn open(address: &str, database: i64) -> Result<Self, MalformedAddress> {
-        let url = if address.contains("://") { address.to_owned() } else { format!("redis://{address}") };
-        let info = url.as_str().into_connection_info().map_err(|_| MalformedAddress)?;
-        let has_port = |address: &str| address.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
-        if !address.contains("://") && !has_port(address) || matches!(info.addr(), ConnectionAddr::Unix(_)) {
-            return Err(MalformedAddress);
-        }
-        let settings = info.redis_settings().clone().set_db(database);
-        let tcp = info.tcp_settings().clone().set_nodelay(true);
-        #[cfg(target_os = "linux")]
-        let tcp = tcp.set_user_timeout(SILENCE);
-        let client = Client::open(info.set_redis_settings(settings).set_tcp_settings(tcp));
-        let client = client.map_err(|_| MalformedAddress)?;
+    pub fn open(address: &str, database: i64) -> Result<Self, AddressError> {
+        Self::open_with(address, database, None)
+    }
+
+    /// The same, of a server whose certificate comes from `authorities`; `None` for those that the system trusts.
+    ///
+    /// # Errors
+    /// The address is none, or does not ask for TLS though there are `authorities`.
+    pub fn open_with(address: &str, database: i64, authorities: Option<&Authorities>) -> Result<Self, AddressError> {
+        let client = address::client(address, database, authorities)?;
         let config = ConnectionManagerConfig::new()
             .set_connection_timeout(Some(CONNECT_DEADLINE))
             .set_response_timeout(Some(WINDOW_DEADLINE))
             .set_number_of_retries(CONNECT_RETRIES);
-        let manager = ConnectionManager::new_lazy_with_config(client.clone(), config).map_err(|_| MalformedAddress)?;
+        let lazy = ConnectionManager::new_lazy_with_config(client.clone(), config);
+        let manager = lazy.map_err(|_| AddressError::Malformed)?;
         Ok(Self { client, database, manager, breaker: Arc::default() })
     }
 
@@ -144,76 +160,10 @@ impl Drop for Attempt<'_> {
     }
 }
 
-/// A Redis server of the test's own, which it may kill and start again.
 #[cfg(test)]
-pub(crate) mod own_server {
-    use std::process::{Child, Command, Stdio};
-    use std::time::Duration;
-
-    /// The server. It is killed with the test.
-    pub(crate) struct OwnServer {
-        pub(crate) port: u16,
-        process: Option<Child>,
-    }
-
-    /// A port on which nobody listens.
-    pub(crate) fn free_port() -> u16 {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-        listener.local_addr().expect("an address").port()
-    }
-
-    impl OwnServer {
-        /// A server that is not started yet; `None`, with a line that says so, when `redis-server` is not installed.
-        pub(crate) fn installed(test: &str) -> Option<Self> {
-            let version = Command::new("redis-server").arg("--version").stdout(Stdio::null()).status();
-            if version.is_ok_and(|status| status.success()) {
-                return Some(Self { port: free_port(), process: None });
-            }
-            use std::io::Write;
-            let line = format!("left out: {test} (redis-server is not installed)\n");
-            std::io::stderr().write_all(line.as_bytes()).expect("standard error is writable");
-            None
-        }
-
-        pub(crate) fn address(&self) -> String {
-            format!("127.0.0.1:{}", self.port)
-        }
-
-        /// Starts it and waits until it answers.
-        pub(crate) async fn start(&mut self) {
-            let process = Command::new("redis-server")
-                .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
-                .stdout(Stdio::null())
-                .spawn()
-                .expect("redis-server starts");
-            self.process = Some(process);
-            while tokio::net::TcpStream::connect(("127.0.0.1", self.port)).await.is_err() {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        }
-
-        /// Kills it.
-        pub(crate) fn kill(&mut self) {
-            if let Some(mut process) = self.process.take() {
-                process.kill().expect("our own process can be killed");
-                process.wait().expect("our own process can be waited for");
-            }
-        }
-
-        /// Lets it hang: connections stay, and nothing is answered.
-        pub(crate) fn signal(&self, signal: &str) {
-            let id = self.process.as_ref().expect("it runs").id().to_string();
-            let status = Command::new("kill").args([signal, &id]).status().expect("kill runs");
-            assert!(status.success());
-        }
-    }
-
-    impl Drop for OwnServer {
-        fn drop(&mut self) {
-            self.kill();
-        }
-    }
-}
+mod over_tls;
+#[cfg(test)]
+pub(crate) mod own_server;
 
 #[cfg(test)]
 mod tests {
@@ -256,19 +206,6 @@ mod tests {
             fastest = fastest.min(start.elapsed());
         }
         assert!(fastest < AT_ONCE, "{fastest:?}");
-    }
-
-    #[tokio::test]
-    async fn addresses_are_read_and_malformed_ones_refused_without_quoting_them() {
-        for address in ["127.0.0.1:6379", "redis:6379", "redis://user:secret@redis:6379", "[::1]:6379"] {
-            assert!(RedisConnection::open(address, 0).is_ok(), "{address}");
-        }
-        for address in ["", "redis", "redis:port", "mongodb://redis:6379", "unix:///tmp/redis"] {
-            let error = RedisConnection::open(address, 0).map(drop);
-            assert_eq!(error, Err(MalformedAddress), "{address}");
-        }
-        let connection = RedisConnection::open("redis://user:secret@redis:6379", 3).expect("an address");
-        assert!(!format!("{connection:?}").contains("secret"));
     }
 
     #[tokio::test]

@@ -15,13 +15,13 @@ use axum::extract::{ConnectInfo, Request};
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
+use shared::connections::{Broken, HEAD_BYTES};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tower::ServiceExt;
 
 use crate::error::{Code, Problem};
 use crate::rest_of_body::{DEADLINE, MOST_BYTES};
-use crate::serve::HEAD_BYTES;
 
 /// What stands in for a request that cannot be read. Its method is none that anybody sends, so it is counted as `other`.
 const STAND_IN: &[u8] = b"UNREAD * HTTP/1.1\r\nconnection: close\r\n\r\n";
@@ -100,9 +100,10 @@ impl AsyncWrite for Wire {
     }
 }
 
-/// Answers on a connection that ended with `error`, if it was a head that ended it. `unread` is what the library did not understand.
-pub(crate) async fn answer(wire: Wire, error: &hyper::Error, unread: &[u8], peer: SocketAddr, router: Router) {
-    let Some(problem) = refusal(error, wire.held_back, unread) else { return };
+/// Answers on a connection that broke, if it was a head that broke it.
+pub(crate) async fn answer(broken: Broken<Wire>, peer: SocketAddr, router: Router) {
+    let Broken { error, stream: wire, unread } = broken;
+    let Some(problem) = refusal(&error, wire.held_back, &unread) else { return };
     let mut stream = wire.stream;
     let told = async {
         if let Err(error) = tell(&mut stream, problem, peer, router).await {

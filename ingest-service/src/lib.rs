@@ -46,7 +46,6 @@ mod rest_of_body;
 mod router;
 mod seed;
 mod serve;
-mod stall;
 mod stream;
 mod tracking_position;
 mod validate;

@@ -20,9 +20,12 @@ use shared::log_level::LogLevel;
 use shared::metrics::MetricRegistry;
 use shared::security_headers::SECURITY_HEADERS;
 use shared::shipment::Timestamp;
+use tower_http::timeout::TimeoutLayer;
 
 use crate::{Ports, RunningLanes, log_level};
 
+/// Longest time for a request, its body included: every look at a dependency has a time-out of seconds.
+const REQUEST_DEADLINE: Duration = Duration::from_secs(30);
 /// A subscriber that is silent for longer than this is stuck: it reports at least once a second.
 const LONGEST_SILENCE: Duration = Duration::from_secs(30);
 /// A lane that shows no sign of life for longer than this while it has work is stuck: every call that it makes has a
@@ -78,7 +81,8 @@ impl Health {
             .route("/health", get(health))
             .with_state(self);
         let all = probes.clone().route("/metrics", get(metrics)).merge(log_level::routes(log_level));
-        let secured = |router: Router| router.layer(map_response(secure));
+        let deadline = TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, REQUEST_DEADLINE);
+        let secured = |router: Router| router.layer(deadline.clone()).layer(map_response(secure));
         if two_ports { (secured(probes), Some(secured(all))) } else { (secured(all), None) }
     }
 

@@ -1,12 +1,21 @@
 //! Where a processor is seen: on `PORT` and, when `ADMIN_PORT` is set, on a second port for metrics and what is for operators.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use axum::Router;
+use axum::extract::{ConnectInfo, Request};
+use hyper::body::Incoming;
+use hyper_util::service::TowerToHyperService;
+use shared::connections::{self, Arrival, OPERATORS_CONNECTIONS, Room};
 use shared::settings::{Environment, SettingError};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::ServiceExt;
 
+/// Longest time for what is in flight at the end: a look at every dependency takes less.
+const DRAIN: Duration = Duration::from_secs(5);
 /// Port when `PORT` is not set (contract section 7).
 pub const DEFAULT_PORT: u16 = 8081;
 
@@ -54,23 +63,41 @@ impl Listeners {
         Ok((self.public.local_addr()?, self.admin.as_ref().map(TcpListener::local_addr).transpose()?))
     }
 
-    /// Serves `public` and, on the second port, `admin`, until `end` is cancelled and what is in flight is answered.
-    ///
-    /// # Errors
-    /// The system's.
-    pub async fn serve(self, public: Router, admin: Option<Router>, end: CancellationToken) -> std::io::Result<()> {
-        let serve = |listener, routes: Router| {
-            let routes = routes.into_make_service_with_connect_info::<SocketAddr>();
-            axum::serve(listener, routes).with_graceful_shutdown(end.clone().cancelled_owned()).into_future()
-        };
+    /// Serves `public` and, on the second port, `admin`, until `end` is cancelled and what is in flight is answered, for which there are five
+    /// seconds. Each port has room for [`OPERATORS_CONNECTIONS`].
+    pub async fn serve(self, public: Router, admin: Option<Router>, end: CancellationToken) {
+        let connections = TaskTracker::new();
         let second = async {
-            match self.admin.zip(admin) {
-                Some((listener, routes)) => serve(listener, routes).await,
-                None => Ok(()),
+            if let Some((listener, routes)) = self.admin.zip(admin) {
+                take_in(listener, routes, &connections, &end).await;
             }
         };
-        tokio::try_join!(serve(self.public, public), second).map(drop)
+        tokio::join!(take_in(self.public, public, &connections, &end), second);
+        connections.close();
+        if tokio::time::timeout(DRAIN, connections.wait()).await.is_err() {
+            tracing::warn!(connections = connections.len(), "requests were still in flight at the end of the shutdown");
+        }
     }
+}
+
+/// Takes in whoever comes until `end` is cancelled.
+async fn take_in(listener: TcpListener, routes: Router, connections: &TaskTracker, end: &CancellationToken) {
+    let room = Room::new(OPERATORS_CONNECTIONS);
+    while let Some(arrival) = end.run_until_cancelled(room.next(&listener)).await {
+        connections.spawn(connection(arrival, routes.clone(), end.clone()));
+    }
+}
+
+async fn connection(arrival: Arrival, routes: Router, end: CancellationToken) {
+    let Arrival { stream, peer, place, patience } = arrival;
+    let routes = routes.map_request(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(ConnectInfo(peer));
+        request
+    });
+    if let Err(broken) = connections::serve(stream, TowerToHyperService::new(routes), patience, &end).await {
+        tracing::debug!(error = %broken.error, "a connection broke");
+    }
+    drop(place);
 }
 
 async fn bind(port: u16, variable: &str) -> Result<TcpListener, SettingError> {

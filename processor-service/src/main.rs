@@ -162,7 +162,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let processed = follow.run(&processor, stop).await;
     log.flush().await;
     drained.cancel();
-    serving.await??;
+    serving.await?;
     telemetry.stop();
     Ok(processed?)
 }

@@ -8,8 +8,8 @@
 //!   Each module's documentation is its contract; the adapters and the one conformance suite that all of them
 //!   pass stand beside it.
 //! - [`dead_letters`]: what operators see of dead letters and do about them, on these ports.
-//! - [`settings`], [`telemetry`], [`log_level`], [`metrics`], [`healthcheck`], [`security_headers`], [`shutdown`], [`breaker`], [`clock`]: what every program needs to start, to be
-//!   seen, to stop and to live with a dependency that is away.
+//! - [`settings`], [`telemetry`], [`log_level`], [`metrics`], [`healthcheck`], [`connections`], [`security_headers`], [`shutdown`], [`breaker`],
+//!   [`clock`]: what every program needs to start, to be seen, to stop and to live with a dependency that is away.
 
 pub mod api_key_store;
 pub mod applied;
@@ -17,6 +17,7 @@ pub mod breaker;
 pub mod carrier;
 pub mod change_feed;
 pub mod clock;
+pub mod connections;
 pub mod dead_letters;
 pub mod dedup_window;
 pub mod event_log;

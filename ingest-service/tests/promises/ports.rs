@@ -7,6 +7,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
 use ingest_service::{Config, Listeners, Routers, listen};
+use shared::connections::{HEAD_DEADLINE, OPERATORS_CONNECTIONS, PRESSED_DEADLINE};
 use shared::settings::Environment;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
@@ -122,4 +123,27 @@ async fn who_holds_connections_with_heads_that_do_not_end_keeps_nobody_else_out(
     while get("127.0.0.2", server.public, "/livez").await.is_empty() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_holds_all_connections_of_a_port_soon_makes_room() {
+    let server = Server::start(&[]).await;
+    let mut slow = Vec::new();
+    for _ in 0..OPERATORS_CONNECTIONS {
+        let mut connection = connect("127.0.0.2", server.admin).await;
+        connection.write_all(b"GET /livez HTTP/1.1\r\nhost: x\r\nx-slow: ").await.expect("sent");
+        slow.push(connection);
+    }
+    let begun = tokio::time::Instant::now();
+    assert_eq!(get("127.0.0.3", server.admin, "/metrics").await, "HTTP/1.1 200 OK");
+    // Whoever is given up is told why, and has two seconds to hear it.
+    assert!(begun.elapsed() < PRESSED_DEADLINE + Duration::from_secs(3), "{:?}", begun.elapsed());
+    // Those who came while there was room have the time that everybody has.
+    let mut first = [0];
+    let waiting = tokio::time::timeout(HEAD_DEADLINE / 2, slow[0].read(&mut first)).await;
+    waiting.expect_err("it is not given up yet");
+    let mut answer = String::new();
+    slow[0].read_to_string(&mut answer).await.expect("an orderly end");
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    assert!(begun.elapsed() < HEAD_DEADLINE + Duration::from_secs(3), "{:?}", begun.elapsed());
 }

@@ -4,6 +4,7 @@ mod faults;
 mod field;
 mod metrics;
 mod parking;
+mod port;
 mod rebuilds;
 mod redriven;
 mod storm;

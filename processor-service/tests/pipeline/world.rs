@@ -83,17 +83,20 @@ impl World {
         Self { store: self.store.clone(), ..Self::new() }
     }
 
-    pub(crate) fn start(&self) -> Running {
-        let ports = Ports {
+    pub(crate) fn ports(&self) -> Ports {
+        Ports {
             store: self.store.clone(),
             log: Arc::new(self.log.clone()),
             window: self.window.clone(),
             announcer: self.applied.clone(),
             operators: self.operators.clone(),
-        };
+        }
+    }
+
+    pub(crate) fn start(&self) -> Running {
         let (registry, stop) = (MetricRegistry::default(), CancellationToken::new());
         let config = Config::from_environment(&Environment::of(&[])).expect("defaults are valid");
-        let processor = Processor::new(config, ports, now, &registry).expect("an empty registry");
+        let processor = Processor::new(config, self.ports(), now, &registry).expect("an empty registry");
         let storm = processor.storm_notice();
         let subscriber = Box::new(MemorySubscriber(self.log.clone()));
         let task = {

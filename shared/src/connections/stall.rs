@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
 /// A connection with patience.
-pub(crate) struct Unstalled<S> {
+pub(super) struct Unstalled<S> {
     stream: S,
     patience: Duration,
     /// Runs while something waits to be taken.
@@ -21,12 +21,12 @@ pub(crate) struct Unstalled<S> {
 
 impl<S> Unstalled<S> {
     /// `stream`, of which each write makes some progress within `patience`.
-    pub(crate) fn new(stream: S, patience: Duration) -> Self {
+    pub(super) fn new(stream: S, patience: Duration) -> Self {
         Self { stream, patience, stalled: None }
     }
 
     /// The connection, with no patience left.
-    pub(crate) fn into_inner(self) -> S {
+    pub(super) fn into_inner(self) -> S {
         self.stream
     }
 

@@ -34,42 +34,61 @@ pub struct Usage {
     pub name: String,
     /// Memory at the end of the run (`VmRSS`), in megabytes.
     pub rss_mb: u64,
-    /// Most memory during the measurement (`VmHWM`), in megabytes; of a process of somebody else's, most memory of its life.
+    /// Most memory during the measurement (`VmHWM`), in megabytes; most memory of its life when `peak_not_reset`.
     pub peak_rss_mb: u64,
+    /// Why the system did not forget the peak of before the measurement.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak_not_reset: Option<String>,
     /// Processor time of the measurement, in seconds.
     pub cpu_seconds: f64,
 }
 
-/// Processor times at the beginning of a measurement.
+/// What was so at the beginning of a measurement.
 #[derive(Debug)]
-pub struct Watch(Vec<(Watched, f64)>);
+pub struct Watch(Vec<Begun>);
+
+/// The same of one process.
+#[derive(Debug)]
+struct Begun {
+    process: Watched,
+    cpu_seconds: f64,
+    peak_not_reset: Option<String>,
+}
 
 impl Watch {
     /// Begins to watch `processes`.
     #[must_use]
     pub fn begin(processes: &[Watched]) -> Self {
-        // The kernel forgets the peak (5: proc_pid_clear_refs(5)). It refuses for a process of another user.
-        processes.iter().for_each(|process| {
-            std::fs::write(format!("/proc/{}/clear_refs", process.pid), "5").ok();
-        });
-        Self(processes.iter().map(|process| (process.clone(), cpu_seconds(process.pid).unwrap_or(0.0))).collect())
+        let begun = |process: &Watched| Begun {
+            process: process.clone(),
+            peak_not_reset: reset_peak(process.pid).err().map(|error| error.to_string()),
+            cpu_seconds: cpu_seconds(process.pid).unwrap_or(0.0),
+        };
+        Self(processes.iter().map(begun).collect())
     }
 
     /// What each of them took since. One that has ended took nothing that could be read.
     #[must_use]
     pub fn end(self) -> Vec<Usage> {
-        let usage = |(process, before): (Watched, f64)| {
+        let usage = |Begun { process, cpu_seconds: before, peak_not_reset }| {
             let status = std::fs::read_to_string(format!("/proc/{}/status", process.pid)).unwrap_or_default();
             let since = cpu_seconds(process.pid).map_or(0.0, |now| now - before);
             Usage {
                 name: process.name,
                 rss_mb: kilobytes(&status, "VmRSS:") / KB_PER_MB,
                 peak_rss_mb: kilobytes(&status, "VmHWM:") / KB_PER_MB,
+                peak_not_reset,
                 cpu_seconds: (since * 100.0).round() / 100.0,
             }
         };
         self.0.into_iter().map(usage).collect()
     }
+}
+
+/// Lets the kernel forget the most memory that a process had (5: proc_pid_clear_refs(5)). It refuses for a process of another user, and
+/// some containers and kernels have no such file.
+fn reset_peak(pid: u32) -> std::io::Result<()> {
+    std::fs::write(format!("/proc/{pid}/clear_refs"), "5")
 }
 
 /// Memory of a process now (`VmRSS`), in megabytes; 0 of one that is not there.
@@ -115,5 +134,6 @@ mod tests {
     fn a_process_that_is_not_there_took_nothing() {
         let usage = Watch::begin(&[Watched { name: "nobody".to_owned(), pid: u32::MAX }]).end().remove(0);
         assert_eq!((usage.rss_mb, usage.peak_rss_mb, usage.cpu_seconds), (0, 0, 0.0));
+        assert!(usage.peak_not_reset.is_some(), "there is nothing to reset");
     }
 }

@@ -106,10 +106,12 @@ impl fmt::Display for EventsResult {
                 "{shipments} shipments, {accepted} events: {applied} applied, {recorded} recorded, {missing} MISSING"
             ),
         )?;
-        for Usage { name, rss_mb, peak_rss_mb, cpu_seconds } in &self.processes {
+        for Usage { name, rss_mb, peak_rss_mb, peak_not_reset, cpu_seconds } in &self.processes {
+            let of_life = peak_not_reset.as_ref().map(|why| format!(" in its life (not reset: {why})"));
+            let of_life = of_life.unwrap_or_default();
             row(
                 &format!("  {name}"),
-                format!("{rss_mb} MB, at most {peak_rss_mb} MB; {cpu_seconds:.1} s of processor time"),
+                format!("{rss_mb} MB, at most {peak_rss_mb} MB{of_life}; {cpu_seconds:.1} s of processor time"),
             )?;
         }
         Ok(())
@@ -142,8 +144,24 @@ mod tests {
             end_to_end_ms: Percentiles::default(),
             end_to_end_failed: [].into(),
             sample: Sample::default(),
-            processes: vec![Usage { name: "ingest".to_owned(), rss_mb: 20, peak_rss_mb: 30, cpu_seconds: 2.0 }],
+            processes: vec![usage()],
         }
+    }
+
+    fn usage() -> Usage {
+        Usage { name: "ingest".to_owned(), rss_mb: 20, peak_rss_mb: 30, peak_not_reset: None, cpu_seconds: 2.0 }
+    }
+
+    #[test]
+    fn a_peak_that_is_not_of_the_measurement_says_so() {
+        let of_the_run = events().to_string();
+        assert!(of_the_run.contains("20 MB, at most 30 MB; 2.0 s"), "{of_the_run}");
+        let refused = Usage { peak_not_reset: Some("Permission denied".to_owned()), ..usage() };
+        let of_its_life = EventsResult { processes: vec![refused], ..events() }.to_string();
+        assert!(
+            of_its_life.contains("at most 30 MB in its life (not reset: Permission denied); 2.0 s"),
+            "{of_its_life}"
+        );
     }
 
     #[test]

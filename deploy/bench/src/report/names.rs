@@ -43,6 +43,8 @@ pub const CPU: &str = "CPU per 1,000 events";
 pub const PER_THOUSAND: &str = "per 1,000 events";
 pub const END: &str = "RSS at the end";
 pub const PEAK: &str = "RSS at most";
+/// The same of the process's whole life: the system did not forget it when the measurement began.
+pub const PEAK_OF_LIFE: &str = "RSS at most in its life (not reset)";
 pub const GROWTH: &str = "growth";
 
 pub const INGEST: &str = "ingest";

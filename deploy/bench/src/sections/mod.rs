@@ -84,12 +84,14 @@ fn generator(result: &EventsResult) -> f64 {
 
 /// Notes what the processes took.
 fn cost(figures: &mut Figures, measurement: &str, result: &EventsResult) {
-    for Usage { name, rss_mb, peak_rss_mb, cpu_seconds } in &result.processes {
+    for Usage { name, rss_mb, peak_rss_mb, peak_not_reset, cpu_seconds } in &result.processes {
         let row = n::cost_row(measurement, name);
         let per_thousand = 1_000.0 * cpu_seconds / (result.accepted.max(1) as f64);
         figures.add(at(n::COST, &row, n::CPU), Unit::Seconds, per_thousand);
         figures.add(at(n::COST, &row, n::END), Unit::Megabytes, *rss_mb as f64);
-        figures.add(at(n::COST, &row, n::PEAK), Unit::Megabytes, *peak_rss_mb as f64);
+        // What a process had in its life says nothing about this measurement, and must not look as if it did.
+        let peak = if peak_not_reset.is_none() { n::PEAK } else { n::PEAK_OF_LIFE };
+        figures.add(at(n::COST, &row, peak), Unit::Megabytes, *peak_rss_mb as f64);
     }
 }
 

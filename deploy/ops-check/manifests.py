@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 import sys
 
 import jsonschema
@@ -15,6 +16,10 @@ VERSIONS = ("1.30", "1.37")
 OPERATORS = {"keda.sh", "monitoring.coreos.com", "kafka.strimzi.io"}
 # How long a program may take to drain, in seconds, with the pause before it.
 DRAIN = {"ingest-service": 12 + 8, "processor-service": 10 + 8}
+
+# What stands in deploy/prometheus/rules for the place where docs/ is published, and what an alert must lead to.
+UNPUBLISHED = "https://rastro.example/"
+PAGE = re.compile(r"https://[^/ ]+(/[^ ]*)?/docs/runbook/[a-z-]+\.md")
 
 
 def against_schema(thing):
@@ -104,9 +109,51 @@ def inside(things):
     """Whether what is for the cluster only can be reached from outside."""
     for name, ingress in of(things, "Ingress").items():
         for path in (path["path"] for rule in ingress["spec"]["rules"] for path in rule["http"]["paths"]):
-            for hidden in ("/metrics", "/livez", "/readyz"):
+            for hidden in ("/metrics", "/admin", "/livez", "/readyz"):
                 if any((whole + "/").startswith(path.rstrip("/") + "/") for whole in (hidden, "/v1" + hidden)):
                     yield f"Ingress {name}: {path} leads to {hidden}"
+
+
+def admitted(policy):
+    """The namespaces that a network policy lets in, and to which port of the pods."""
+    for rule in policy["spec"].get("ingress", []):
+        for peer in rule.get("from", [{}]):
+            namespace = peer.get("namespaceSelector", {}).get("matchLabels", {}).get("kubernetes.io/metadata.name", "everybody")
+            for port in rule.get("ports", [{}]):
+                yield namespace, port.get("port", "every port")
+
+
+def operators_port(things):
+    """Whether all agree on where metrics, /admin and probes are."""
+    services, policies = of(things, "Service"), of(things, "NetworkPolicy")
+    for name, deployment in of(things, "Deployment").items():
+        container = deployment["spec"]["template"]["spec"]["containers"][0]
+        variables = {variable["name"]: variable.get("value") for variable in container["env"]}
+        ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+        if [variables.get("PORT"), variables.get("ADMIN_PORT")] != [str(ports.get("http")), str(ports.get("admin"))]:
+            yield f"Deployment {name}: PORT and ADMIN_PORT are not its ports {ports}"
+        for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+            if container.get(probe, {}).get("httpGet", {}).get("port") != "admin":
+                yield f"Deployment {name}: its {probe} is not on the port admin"
+        served = {port["name"]: port["targetPort"] for port in services[name]["spec"]["ports"]}
+        if served != {"http": "http", "admin": "admin"}:
+            yield f"Service {name}: its ports lead to {served}"
+        wanted = {("monitoring", "admin")} | ({("ingress-nginx", "http")} if name == "ingest-service" else set())
+        let_in = set(admitted(policies[name]))
+        if let_in != wanted:
+            yield f"NetworkPolicy {name}: lets in {sorted(let_in)} and not {sorted(wanted)}"
+    for name, monitor in of(things, "ServiceMonitor").items():
+        if [endpoint["port"] for endpoint in monitor["spec"]["endpoints"]] != ["admin"]:
+            yield f"ServiceMonitor {name}: does not ask at the port admin"
+
+
+def runbooks(things):
+    """Whether the overlay has said where the alerts' pages are published."""
+    for name, rules in of(things, "PrometheusRule").items():
+        for rule in (rule for group in rules["spec"]["groups"] for rule in group["rules"] if "alert" in rule):
+            link = rule["annotations"]["runbook_url"]
+            if link.startswith(UNPUBLISHED) or not PAGE.fullmatch(link):
+                yield f"PrometheusRule {name}: {rule['alert']} leads to {link}"
 
 
 def faults(things):
@@ -120,6 +167,8 @@ def faults(things):
     yield from partitions(things, settings)
     yield from references(things)
     yield from inside(things)
+    yield from operators_port(things)
+    yield from runbooks(things)
 
 
 with open(sys.argv[1], encoding="utf-8") as file:

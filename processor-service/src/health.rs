@@ -82,7 +82,7 @@ impl Health {
             .with_state(self);
         let all = probes.clone().route("/metrics", get(metrics)).merge(log_level::routes(log_level));
         let deadline = TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, REQUEST_DEADLINE);
-        let secured = |router: Router| router.layer(deadline.clone()).layer(map_response(secure));
+        let secured = |router: Router| router.layer(deadline).layer(map_response(secure));
         if two_ports { (secured(probes), Some(secured(all))) } else { (secured(all), None) }
     }
 

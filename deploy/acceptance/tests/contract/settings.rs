@@ -93,6 +93,8 @@ async fn the_services_name_the_variable_that_is_wrong() {
             ("MONGO_URI", "postgres://user:hunter2@localhost"),
             ("REDIS_ADDR", "nowhere:port"),
             ("REDIS_DB", "-1"),
+            ("REDIS_ADDR", "rediss://redis:hunter2@redis:6379#insecure"),
+            ("REDIS_TLS_CA_FILE", "/nowhere/at/all"),
             ("MONGO_URI_FILE", "/nowhere/at/all"),
         ] {
             refuses(&binary, directory.path(), variable, &[(variable, value)]).await;

@@ -176,12 +176,7 @@ impl Lane {
     /// partitions went to other members meanwhile.
     async fn hold(&self, batch: &Batch) -> bool {
         let first = batch.records.first().map(|record| record.position);
-        tracing::error!(
-            lane = self.index,
-            records = batch.records.len(),
-            ?first,
-            "stopped at a storm of dead letters"
-        );
+        tracing::error!(lane = self.index, records = batch.records.len(), ?first, "stopped at a storm of dead letters");
         while self.lanes.owns_any_of(batch) {
             self.lanes.beat(self.index);
             if self.storm.is_let_through().await {

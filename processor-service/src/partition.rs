@@ -92,10 +92,7 @@ impl<'a> Work<'a> {
     }
 
     /// The states that are remembered, and the shipments that are not.
-    fn remembered_states(
-        &self,
-        cache: &mut Cache,
-    ) -> (HashMap<TrackingNumber, Shipment>, HashSet<TrackingNumber>) {
+    fn remembered_states(&self, cache: &mut Cache) -> (HashMap<TrackingNumber, Shipment>, HashSet<TrackingNumber>) {
         let (mut states, mut unknown) = (HashMap::new(), HashSet::new());
         for (item, number) in self.items.iter().filter_map(|item| Some((item, item.number?))) {
             if states.contains_key(&number) || unknown.contains(&number) {

@@ -40,15 +40,14 @@ impl WholeLane {
     /// A lane with batches for so many rounds.
     pub(crate) fn new(rounds: u32) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
-        let config =
-            Config {
-                lanes: 1,
-                strands: Strands::Partitions,
-                epoch: 1,
-                topic: "events".to_owned(),
-                group: "group".to_owned(),
-                storm_percent: 0,
-            };
+        let config = Config {
+            lanes: 1,
+            strands: Strands::Partitions,
+            epoch: 1,
+            topic: "events".to_owned(),
+            group: "group".to_owned(),
+            storm_percent: 0,
+        };
         let nowhere = Arc::new(Nowhere);
         let ports = Ports {
             store: nowhere.clone(),
@@ -57,8 +56,8 @@ impl WholeLane {
             announcer: nowhere,
             operators: Arc::new(MemoryOperatorLog::default()),
         };
-        let processor =
-            Processor::new(config, ports.clone(), || time(900), &MetricRegistry::default()).expect("a registry of its own");
+        let processor = Processor::new(config, ports.clone(), || time(900), &MetricRegistry::default())
+            .expect("a registry of its own");
         processor.lanes().assigned(&[PARTITION]);
         let lane = tokio::task::unconstrained(processor.lane(0, ports, CancellationToken::new()));
         let mut batches = batches(rounds);

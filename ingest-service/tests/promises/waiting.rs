@@ -155,12 +155,18 @@ async fn a_row_without_its_state_is_not_an_answer_yet() {
     let looked_up = world.get(ADMIN, &path).await;
     assert_eq!((looked_up.status, &looked_up.json()["outcome"]), (StatusCode::OK, &json!("queued")));
     let waited = world.get_with(ADMIN, &path, &[("tracking-position", &at)]).await;
-    assert_eq!((waited.header("tracking-position-applied"), &waited.json()["outcome"]), (Some("false"), &json!("queued")));
+    assert_eq!(
+        (waited.header("tracking-position-applied"), &waited.json()["outcome"]),
+        (Some("false"), &json!("queued"))
+    );
 
     // The next processor writes the state. Nobody is told of it.
     let _processor = world.processor(Announce::No);
     let waited = world.get_with(ADMIN, &path, &[("tracking-position", &at)]).await;
-    assert_eq!((waited.header("tracking-position-applied"), &waited.json()["outcome"]), (Some("true"), &json!("applied")));
+    assert_eq!(
+        (waited.header("tracking-position-applied"), &waited.json()["outcome"]),
+        (Some("true"), &json!("applied"))
+    );
     let shown = world.get(ADMIN, &format!("/shipments/{number}")).await.json();
     assert_eq!(shown["current_status"], "picked_up");
 }

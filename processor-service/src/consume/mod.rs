@@ -211,8 +211,7 @@ impl Lanes {
         self.forget(partitions);
         for &partition in partitions {
             let patience = deadline.saturating_duration_since(Instant::now());
-            let waited =
-                self.changed.wait_timeout_while(self.queue(), patience, |queue| !queue.is_drained(partition));
+            let waited = self.changed.wait_timeout_while(self.queue(), patience, |queue| !queue.is_drained(partition));
             let (mut queue, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
             queue.hand_over(partition);
             if timeout.timed_out() {

@@ -1,8 +1,8 @@
 //! Applied positions: how far the processor has come on each partition. It wakes callers that wait for an outcome.
 //!
 //! # Contract
-//! - **Said after the fact.** An announced position means: every record of the partition up to and with this offset is decided and its
-//!   effects are durable. A reader that was woken finds them.
+//! - **Said after the fact.** An announced position means: every record of the partition up to and with this offset is decided, and its row and
+//!   its shipment's state are durable. A reader that was woken finds them. The change that follows from it may be published a little later.
 //! - **A hint of when to look.** Announcements may be lost (the channel is away, the waiter subscribed later). A waiter must look into
 //!   the store on its own from time to time; see [`crate::shipment_store`].
 //! - **Monotone.** Per partition the greatest announced offset stands. After the topic was made anew, a smaller one is believed

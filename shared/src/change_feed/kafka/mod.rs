@@ -4,6 +4,7 @@
 //! read a page. A tail has a consumer and a thread of its own. None of them is a member of a group: partitions are assigned by hand, and
 //! nothing is committed.
 
+mod leaders;
 mod read;
 mod tail;
 #[cfg(test)]
@@ -142,14 +143,20 @@ impl Shared {
     fn ask_bounds(&self, topic: Topic) -> Result<Vec<Bounds>, String> {
         let name = self.settings.name(topic);
         let ask = |consumer: &FeedConsumer, offset: Offset| -> Result<Vec<i64>, KafkaError> {
-            let all = self.at(topic, (0..self.settings.partitions).map(|partition| (partition, offset)))?;
-            // The protocol knows one question, for the offset at a time, and two times that mean the beginning and the end.
-            let answered = consumer.offsets_for_times(all, BOUNDS_DEADLINE / 2)?;
-            let offset = |partition| match answered.find_partition(&name, partition) {
-                Some(element) => element.error().map(|()| element.offset().to_raw().unwrap_or(-1)),
-                None => Err(KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownPartition)),
+            let look_up = || match consumer.fetch_metadata(Some(&name), BOUNDS_DEADLINE / 8) {
+                Ok(_) => {}
+                Err(error) => tracing::debug!(%error, "the leaders of a topic cannot be looked up"),
             };
-            (0..self.settings.partitions).map(offset).collect()
+            leaders::when_known(BOUNDS_DEADLINE / 8, look_up, || {
+                let all = self.at(topic, (0..self.settings.partitions).map(|partition| (partition, offset)))?;
+                // The protocol knows one question, for the offset at a time, and two times that mean the beginning and the end.
+                let answered = consumer.offsets_for_times(all, BOUNDS_DEADLINE / 4)?;
+                let offset = |partition| match answered.find_partition(&name, partition) {
+                    Some(element) => element.error().map(|()| element.offset().to_raw().unwrap_or(-1)),
+                    None => Err(KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownPartition)),
+                };
+                (0..self.settings.partitions).map(offset).collect()
+            })
         };
         let asked = self.with_consumer(|consumer| {
             let oldest = ask(consumer, Offset::Beginning).map_err(|error| unavailable(&error))?;

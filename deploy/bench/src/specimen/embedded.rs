@@ -6,7 +6,7 @@ use acceptance::platform::Platform;
 use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, OpenFlags};
 
-use super::{Journey, expect};
+use super::{Journey, awaited, expect};
 use crate::failure::Failure;
 use crate::numbers::Suffix;
 use crate::template::Template;
@@ -110,13 +110,14 @@ impl EmbeddedSpecimen {
         }
         let moves = states.len();
         // The first row of each is the registration's.
-        let log = |table: &str| {
-            let rows = file.rows(&format!("SELECT * FROM {table} WHERE CAST(key AS TEXT) = ?1 ORDER BY offset"), table);
-            expect(table, moves + 1, rows?).map(|rows| rows.into_iter().skip(1))
+        let log = async |table: &str| {
+            let of_number = format!("SELECT * FROM {table} WHERE CAST(key AS TEXT) = ?1 ORDER BY offset");
+            let rows = awaited(table, moves + 1, async || file.rows(&of_number, table)).await?;
+            Ok::<_, Failure>(rows.into_iter().skip(1))
         };
         let of_number = "SELECT * FROM status_events WHERE row_id BETWEEN ?1 || ':' AND ?1 || ';' ORDER BY offset";
         let rows = expect("rows", moves + 1, file.rows(of_number, "status_events")?)?.into_iter().skip(1);
-        let parts = log("log_events")?.zip(rows).zip(log("log_changes")?).zip(states);
+        let parts = log("log_events").await?.zip(rows).zip(log("log_changes").await?).zip(states);
         let moves = parts.map(|(((record, row), change), (status, state))| Move { record, row, change, status, state });
         Ok(Self { schema: file.schema()?, shipment, moves: moves.collect(), number })
     }

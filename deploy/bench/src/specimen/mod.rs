@@ -8,6 +8,7 @@ pub mod pair;
 use acceptance::platform::Platform;
 use hyper::StatusCode;
 use time::OffsetDateTime;
+use tokio::time::{Duration, Instant};
 
 use crate::api::{self, ApiError};
 use crate::connection::{Connection, Target};
@@ -16,6 +17,9 @@ use crate::walk::{Step, Walk};
 
 /// How long an event may wait for its outcome, in seconds.
 const WAIT: u32 = 20;
+/// How long what follows from an outcome may take: its change, its place in the window.
+const FOLLOWS: Duration = Duration::from_secs(20);
+const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// One shipment on its way.
 struct Journey {
@@ -48,6 +52,22 @@ impl Journey {
 pub async fn log_in(url: &str) -> Result<Target, Failure> {
     let target = Target::of(url).map_err(|error| Failure::NotMeasured(format!("{url}: {error}")))?;
     Ok(api::login(&target, api::ADMIN, api::DEVELOPMENT_PASSWORD).await?)
+}
+
+/// What `read` finds as soon as it is so many: some of what the platform writes follows the outcome.
+async fn awaited<T>(
+    what: &str,
+    wanted: usize,
+    mut read: impl AsyncFnMut() -> Result<Vec<T>, Failure>,
+) -> Result<Vec<T>, Failure> {
+    let deadline = Instant::now() + FOLLOWS;
+    loop {
+        let found = read().await?;
+        if found.len() >= wanted || Instant::now() >= deadline {
+            return expect(what, wanted, found);
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
 }
 
 /// So many of what the platform wrote, or an error that says what.

@@ -8,7 +8,7 @@ use mongodb::bson::raw::cstr;
 use mongodb::bson::{Document, RawDocument, RawDocumentBuf, doc, rawdoc};
 use mongodb::{Client, Database};
 
-use super::{Journey, expect};
+use super::{Journey, awaited, expect};
 use crate::failure::Failure;
 use crate::template::Template;
 use crate::walk::SOURCE;
@@ -82,7 +82,8 @@ impl PairSpecimen {
         let rows = rows(&database, &number).await?;
         // The first one is the registration's.
         let rows = expect("rows", moves + 1, rows)?.into_iter().skip(1);
-        let window = expect("entries of the window", moves, window(&servers.redis_addr, &number).await?)?;
+        let window =
+            awaited("entries of the window", moves, async || window(&servers.redis_addr, &number).await).await?;
         let parts = records.zip(rows).zip(statements).zip(window);
         let moves =
             parts.map(|(((record, (row_id, row)), statement), window)| Move { record, row, row_id, statement, window });

@@ -7,7 +7,7 @@
 //!
 //! - `workload`: what stands in the log; `model`: what must become of it;
 //! - `platform`: store and topics as servers can tear them; `ports`: the gate at which every call waits;
-//! - `world`: broker, owners and the steps of a schedule; `check`: what must hold;
+//! - `owner`: the processor as it is polled; `world`: broker, owners and the steps of a schedule; `check`: what must hold;
 //! - `shrink`: the shortest schedule that still fails.
 //!
 //! `mutants/` breaks the lane in one way each; `mutants.sh` shows that each is found out.
@@ -15,6 +15,7 @@
 mod check;
 mod dice;
 mod model;
+mod owner;
 mod platform;
 mod ports;
 mod shrink;

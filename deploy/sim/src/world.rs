@@ -2,25 +2,18 @@
 //!
 //! Everything that happens is a function of the workload and the steps: one thread, no clock but a virtual one, no other source of chance.
 
-use std::collections::BTreeMap;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Waker};
 use std::time::Duration;
 
-use processor_service::Processor;
-use processor_service::config::Config;
-use processor_service::consume::{Lanes, Strands};
 use shared::event_log::{LogRecord, PartitionConsumer, Position};
-use shared::metrics::MetricRegistry;
 use shared::shipment::Timestamp;
-use tokio_util::sync::CancellationToken;
 
 use crate::check::Checker;
 use crate::dice::Dice;
+use crate::owner::{LANES, Owner};
 use crate::platform::Platform;
-use crate::ports::{Gate, Verdict};
-use crate::workload::{TOPIC, Workload};
+use crate::ports::Verdict;
+use crate::workload::Workload;
 
 /// One step: what happens (a kind of `World::step`), to whom, how, and how much of it. All zeros is the step of a calm world: the first owner
 /// goes on, and what it asks for is done.
@@ -32,8 +25,6 @@ const KINDS: u32 = 14;
 const CALLS: u32 = 8;
 /// Most owners at once, dead ones not counted.
 const OWNERS: usize = 4;
-/// Lanes of each owner.
-const LANES: usize = 2;
 /// Longer than a lane ever pauses or lingers.
 const MOMENT: Duration = Duration::from_secs(3);
 /// Most rounds in which a calm world must come to rest: each moves every owner by one call.
@@ -44,26 +35,8 @@ thread_local! {
 }
 
 /// What the owners take for the time of day.
-fn clock() -> Timestamp {
+pub(crate) fn clock() -> Timestamp {
     Timestamp::from_millis(CLOCK.get())
-}
-
-/// A member of the group.
-struct Owner {
-    name: usize,
-    epoch: i64,
-    lanes: Arc<Lanes>,
-    workers: Vec<Worker>,
-    /// The partitions that it takes for its own, and the offset that it reads next. The broker may know better.
-    reads: BTreeMap<usize, usize>,
-    /// What is durable and has not been committed yet.
-    durable: BTreeMap<usize, usize>,
-}
-
-/// One of its lanes, and the servers as that sees them.
-struct Worker {
-    lane: Pin<Box<dyn Future<Output = ()>>>,
-    gate: Arc<Gate>,
 }
 
 /// The log and its one group.
@@ -384,32 +357,5 @@ impl Broker {
 
     fn is_at_the_end(&self) -> bool {
         self.log.iter().zip(&self.committed).all(|(records, &committed)| records.len() == committed)
-    }
-}
-
-impl Owner {
-    /// In a log of one partition keys are told apart, as in embedded mode.
-    fn new(name: usize, epoch: i64, partitions: usize, platform: &Arc<Mutex<Platform>>) -> Self {
-        let strands = if partitions == 1 { Strands::Keys } else { Strands::Partitions };
-        let (topic, group) = (TOPIC.to_owned(), "group".to_owned());
-        let config = Config { lanes: LANES, strands, epoch, topic, group, storm_percent: 0 };
-        let nobody = Gate::new(platform.clone());
-        let processor =
-            Processor::new(config, nobody.ports(), clock, &MetricRegistry::default()).expect("a registry of its own");
-        let worker = |index| {
-            let gate = Gate::new(platform.clone());
-            // Without tokio's budget, which a lane that is polled by hand would use up.
-            let lane = tokio::task::unconstrained(processor.lane(index, gate.ports(), CancellationToken::new()));
-            Worker { lane: Box::pin(lane), gate }
-        };
-        let workers = (0..LANES).map(worker).collect();
-        Self { name, epoch, lanes: processor.lanes(), workers, reads: BTreeMap::new(), durable: BTreeMap::new() }
-    }
-}
-
-impl Worker {
-    fn poll(&mut self) {
-        let ended = self.lane.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-        assert!(ended.is_pending(), "a lane ends only when it is told to");
     }
 }

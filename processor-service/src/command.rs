@@ -19,6 +19,8 @@ use shared::shipment::{Timestamp, TrackingNumber};
 const SHOWN: usize = 50;
 /// Most that can be shown.
 const MOST_SHOWN: usize = 100_000;
+/// Shipments whose states a rebuild holds back when nothing else is asked for: about 200 MB.
+const HELD: usize = 100_000;
 
 /// What to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,6 +63,8 @@ pub struct Rebuild {
     pub then: Then,
     /// How many differences are shown one by one.
     pub shown: usize,
+    /// Of how many shipments the states are held back, so that each is written once for many events; about 2 KB each. 0 for none.
+    pub hold: usize,
 }
 
 /// How far to read.
@@ -174,6 +178,7 @@ usage: PROGRAM                      process; settings are in the environment
            --until now|P:O,P:O,…    how far: as far as the live one is, or up to offset O (exclusive) of partition P [now]
            --tracking-number N      only this shipment (with --diff-only)
            --from-time TIME         only what the log got since, RFC 3339 (with --diff-only)
+           --hold N                 keep the states of N shipments in memory, 2 KB each, before they are written [100000]
            --show N                 differences that are shown one by one [50]
            --rollback               make the generation before the last swap the live one again
        PROGRAM rebuild gc [--force] drop generations that are kept or abandoned; --force: one that is being built, too
@@ -200,7 +205,7 @@ fn file(arguments: &mut lexopt::Parser) -> Result<Option<Option<PathBuf>>, Usage
 }
 
 fn rebuild(arguments: &mut lexopt::Parser) -> Result<Command, UsageError> {
-    let mut options = Rebuild { until: Until::Now, part: Part::All, then: Then::Keep, shown: SHOWN };
+    let mut options = Rebuild { until: Until::Now, part: Part::All, then: Then::Keep, shown: SHOWN, hold: HELD };
     let mut then = None;
     let mut rollback = false;
     while let Some(argument) = arguments.next()? {
@@ -213,6 +218,7 @@ fn rebuild(arguments: &mut lexopt::Parser) -> Result<Command, UsageError> {
             Long("swap" | "diff-only") => return Err(UsageError::new("--swap and --diff-only exclude one another")),
             Long("rollback") => rollback = true,
             Long("show") => options.shown = shown(arguments)?,
+            Long("hold") => options.hold = arguments.value()?.parse()?,
             Long("tracking-number") if options.part == Part::All => {
                 options.part = Part::Shipment(tracking_number(arguments)?);
             }
@@ -331,7 +337,7 @@ mod tests {
     #[test]
     fn commands_are_read() {
         assert_eq!(read(""), Ok(Command::Process));
-        let all = Rebuild { until: Until::Now, part: Part::All, then: Then::Keep, shown: SHOWN };
+        let all = Rebuild { until: Until::Now, part: Part::All, then: Then::Keep, shown: SHOWN, hold: HELD };
         assert_eq!(read("rebuild"), Ok(Command::Rebuild(all.clone())));
         assert_eq!(
             read("rebuild --until now --swap"),
@@ -339,8 +345,8 @@ mod tests {
         );
         let until = Until::Offsets([(0, 120), (3, 7)].into());
         assert_eq!(
-            read("rebuild --until 0:120,3:7 --show=3"),
-            Ok(Command::Rebuild(Rebuild { until, shown: 3, ..all }))
+            read("rebuild --until 0:120,3:7 --show=3 --hold 0"),
+            Ok(Command::Rebuild(Rebuild { until, shown: 3, hold: 0, ..all }))
         );
         assert_eq!(read("rebuild --rollback"), Ok(Command::Rollback));
         assert_eq!(read("rebuild gc --force"), Ok(Command::Collect { force: true }));

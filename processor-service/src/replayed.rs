@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::progress::{Counter, Shown};
+use crate::rebuild::hold::{HeldBack, Holding};
 use crate::tools::{ToolError, Tools};
 use crate::{Ports, Processor};
 
@@ -73,9 +74,44 @@ pub(crate) async fn apply(
     stop: &CancellationToken,
     what: &'static str,
 ) -> Result<(i64, Duration), ToolError> {
+    run(tools, store, None, stretch, select, stop, what).await
+}
+
+/// The same, with the states of up to `most` shipments held back, so that each is written once for many events.
+///
+/// # Errors
+/// As [`apply`]; or the store refuses a state that was held back, and what was written of the stretch is of no use.
+pub(crate) async fn apply_holding(
+    tools: &Tools,
+    store: Arc<dyn ShipmentWriter>,
+    most: usize,
+    stretch: Stretch,
+    select: Select,
+    stop: &CancellationToken,
+    what: &'static str,
+) -> Result<(i64, Duration), ToolError> {
+    let stop = stop.child_token();
+    let held = Arc::new(Holding::new(store, most, stop.clone()));
+    let applied = run(tools, held.clone(), Some(held.clone()), stretch, select, &stop, what).await;
+    match held.refusal() {
+        Some(why) => Err(ToolError::HeldRefused(why.to_owned())),
+        None => applied,
+    }
+}
+
+async fn run(
+    tools: &Tools,
+    store: Arc<dyn ShipmentWriter>,
+    held: Option<Arc<Holding>>,
+    stretch: Stretch,
+    select: Select,
+    stop: &CancellationToken,
+    what: &'static str,
+) -> Result<(i64, Duration), ToolError> {
     let shown = Shown::begin(tools.screen, what, Some(length(&stretch)));
     let counter = shown.counter();
-    let subscriber = Box::new(Selected { replay: tools.replay.replay(stretch), select, counter: counter.clone() });
+    let replay = tools.replay.replay(stretch);
+    let subscriber = Box::new(Selected { replay, select, counter: counter.clone(), held });
     let nobody = Arc::new(Nobody);
     let (log, window, announcer) = (nobody.clone(), nobody.clone(), nobody.clone());
     let ports = Ports { store, log, window, announcer, operators: nobody };
@@ -100,11 +136,13 @@ struct Selected {
     replay: Box<dyn EventSubscriber>,
     select: Select,
     counter: Arc<Counter>,
+    held: Option<Arc<Holding>>,
 }
 
 impl EventSubscriber for Selected {
     fn run(self: Box<Self>, consumer: &dyn PartitionConsumer, stop: &CancellationToken) -> Result<(), SubscribeError> {
-        let passing = Passing { consumer, select: self.select, counter: self.counter, partitions: Mutex::default() };
+        let (partitions, held) = (Mutex::default(), self.held.map(HeldBack::new));
+        let passing = Passing { consumer, select: self.select, counter: self.counter, partitions, held };
         self.replay.run(&passing, stop)
     }
 }
@@ -114,6 +152,7 @@ struct Passing<'a> {
     select: Select,
     counter: Arc<Counter>,
     partitions: Mutex<BTreeMap<i32, Passed>>,
+    held: Option<HeldBack>,
 }
 
 /// Each one past a record.
@@ -121,6 +160,7 @@ struct Passing<'a> {
 struct Passed {
     seen: i64,
     passed_on: i64,
+    applied: i64,
     durable: i64,
     told: i64,
 }
@@ -158,8 +198,17 @@ impl PartitionConsumer for Passing<'_> {
 
     /// What was left out is as good as durable when all before it is.
     fn durable(&self) -> Vec<Position> {
+        let applied = self.consumer.durable();
         let mut partitions = self.partitions();
-        for Position { partition, offset } in self.consumer.durable() {
+        for &Position { partition, offset } in &applied {
+            partitions.entry(partition).or_default().applied = offset;
+        }
+        let is_all = partitions.values().all(|passed| passed.applied >= passed.passed_on);
+        let durable = match &self.held {
+            Some(held) => held.durable(applied, is_all),
+            None => applied,
+        };
+        for Position { partition, offset } in durable {
             partitions.entry(partition).or_default().durable = offset;
         }
         let news = |(&partition, passed): (&i32, &mut Passed)| {

@@ -105,6 +105,9 @@ pub enum ToolError {
     /// A bug: two metrics of one name.
     #[error(transparent)]
     Metric(#[from] MetricError),
+    /// The store refuses a state that a rebuild held back, whose event it should have refused.
+    #[error("the store refuses a state that was held back: {0}")]
+    HeldRefused(String),
     /// It was told to end.
     #[error("it was told to end before it was done; run it again, it goes on where it was")]
     Stopped,

@@ -9,6 +9,7 @@
 //! there. What it had not switched is not switched.
 
 mod collect;
+pub(crate) mod hold;
 mod swap;
 
 use std::time::Duration;
@@ -26,7 +27,7 @@ use crate::ahead::{ReadOn, compare_again};
 use crate::command::{Part, Rebuild, Then, Until};
 use crate::compare::Comparison;
 use crate::difference;
-use crate::replayed::{Select, apply, is_within, length};
+use crate::replayed::{Select, apply, apply_holding, is_within, length};
 use crate::tools::{Finished, ToolError, Tools};
 
 /// So little may be behind when the processors are asked to leave: they stand still while it is read.
@@ -43,7 +44,8 @@ const COMPLETE_PAUSE: Duration = Duration::from_secs(1);
 /// It could not be done; nothing was switched.
 pub async fn rebuild(options: &Rebuild, tools: &Tools) -> Result<Finished, ToolError> {
     let working = Working::begin(tools.generations.control()).await?;
-    let built = Run { tools, options, working: &working, stop: stop_of(tools, &working) }.run().await;
+    let run = Run { tools, options, working: &working, stop: stop_of(tools, &working), hold: options.hold };
+    let built = run.run().await;
     let ended = working.end().await;
     let finished = built?;
     ended?;
@@ -68,19 +70,29 @@ struct Run<'a> {
     options: &'a Rebuild,
     working: &'a Working,
     stop: CancellationToken,
+    /// Of how many shipments the states are held back.
+    hold: usize,
 }
 
 impl Run<'_> {
-    async fn run(&self) -> Result<Finished, ToolError> {
-        let live = self.working.known().await.live;
-        let held = self.tools.replay.held().await?;
-        let finished = if self.options.then == Then::Drop {
-            self.sketch(live, &held).await
-        } else {
-            self.build(live, &held).await
-        };
+    async fn run(mut self) -> Result<Finished, ToolError> {
+        let mut finished = self.once().await;
+        if let Err(ToolError::HeldRefused(why)) = &finished {
+            self.tools.screen.say(&format!("{why}; beginning again, each state is written at once"));
+            self.hold = 0;
+            if self.options.then != Then::Drop {
+                self.working.change(Projection::abandoned).await?;
+            }
+            finished = self.once().await;
+        }
         self.stop.cancel(); // ends who waits for it
         finished
+    }
+
+    async fn once(&self) -> Result<Finished, ToolError> {
+        let live = self.working.known().await.live;
+        let held = self.tools.replay.held().await?;
+        if self.options.then == Then::Drop { self.sketch(live, &held).await } else { self.build(live, &held).await }
     }
 
     /// Builds a generation that is only compared.
@@ -185,8 +197,14 @@ impl Run<'_> {
     }
 
     async fn read(&self, generation: Generation, stretch: Stretch, select: Select) -> Result<(), ToolError> {
-        let store = self.tools.generations.writer(generation);
-        apply(self.tools, store, stretch, select, &self.stop, "rebuilding").await.map(drop)
+        let (tools, stop, what) = (self.tools, &self.stop, "rebuilding");
+        let store = tools.generations.writer(generation);
+        let read = if self.hold > 0 {
+            apply_holding(tools, store, self.hold, stretch, select, stop, what).await
+        } else {
+            apply(tools, store, stretch, select, stop, what).await
+        };
+        read.map(drop)
     }
 
     async fn complete(&self, generation: Generation) -> Result<(), ToolError> {

@@ -20,6 +20,7 @@ use shared::settings::Environment;
 use shared::shipment::record::{self, Release};
 use shared::shipment::{Event, Status};
 use shared::shipment_store::ShipmentReader;
+use shared::shipment_store::memory::MemoryStore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -278,6 +279,70 @@ async fn a_rebuild_that_ends_early_goes_on_where_it_was() {
     assert_eq!(platform.live().await.number(), 2, "the one that was begun");
     let refused = platform.try_run("rebuild --until 0:1000000").await.expect_err("beyond the live one");
     assert!(refused.to_string().starts_with("--until: "), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn states_that_are_held_back_come_to_the_same_however_many_are_held() {
+    let platform = Rebuilt::new();
+    let running = platform.world.start();
+    every_outcome(&platform.world).await;
+    running.stop().await;
+    for (hold, generation) in [(0, 2), (1, 3), (5, 4), (100_000, 5)] {
+        let built = platform.run(&format!("rebuild --hold {hold}")).await;
+        assert!(!built.differs && built.text.contains("no difference"), "--hold {hold}: {built}");
+        let store = platform.generations.store(Generation::new(generation).expect("a number"));
+        assert_eq!(store.all_shipments(), platform.world.store.all_shipments(), "--hold {hold}");
+        platform.run("rebuild gc --force").await;
+    }
+}
+
+/// A generation that was built up to the second event of a shipment's life, and the positions of what came since.
+async fn built_halfway() -> (Rebuilt, Arc<MemoryStore>, Vec<Position>) {
+    let platform = Rebuilt::new();
+    let running = platform.world.start();
+    let life = whole_life(number(1));
+    let begun = platform.world.append_events(&life[..2]).await;
+    platform.world.settled(&begun).await;
+    platform.run("rebuild").await;
+    let ended = platform.world.append_events(&life[2..]).await;
+    platform.world.settled(&ended).await;
+    running.stop().await;
+    let store = platform.generations.store(Generation::new(2).expect("a number"));
+    (platform, store, ended)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_committed_before_the_states_that_were_held_back_are_written() {
+    let (platform, store, ended) = built_halfway().await;
+    let second = Generation::new(2).expect("a number");
+    store.set_states_away(true);
+    let (tools, command) = (platform.tools(), Command::from_arguments(["rebuild".into()]).expect("understood"));
+    let building = tokio::spawn(async move { tools::run(&command, &tools).await });
+    let rows = async {
+        while store.all_rows().len() < platform.world.store.all_rows().len() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, rows).await.expect("rows are written at once");
+    let committed = platform.world.log.committed_by(second, ended[0].partition);
+    assert_eq!(committed, ended[0].offset, "the states are not there");
+    assert!(!building.is_finished());
+    store.set_states_away(false);
+    let built = tokio::time::timeout(PATIENCE, building).await.expect("ends in time").expect("no panic");
+    assert!(!built.expect("is built").differs);
+    assert_eq!(store.all_shipments(), platform.world.store.all_shipments());
+    assert_eq!(platform.world.log.committed_by(second, ended[0].partition), ended[0].offset + ended.len() as i64);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_state_that_is_refused_after_it_was_held_back_makes_the_rebuild_begin_again_without_holding() {
+    let (platform, store, _) = built_halfway().await;
+    store.refuse_states(number(1));
+    let built = platform.run("rebuild").await;
+    assert!(!built.differs && built.text.contains("generation 3 is built"), "{built}");
+    let rebuilt = platform.generations.store(Generation::new(3).expect("a number"));
+    assert_eq!(rebuilt.all_shipments(), platform.world.store.all_shipments());
+    assert_eq!(rebuilt.all_rows(), platform.world.store.all_rows());
 }
 
 #[tokio::test(flavor = "multi_thread")]

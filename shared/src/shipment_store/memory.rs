@@ -33,6 +33,7 @@ struct Inner {
     parked: HashMap<TrackingNumber, (i32, LogPosition, Option<Timestamp>)>,
     refused: HashSet<TrackingNumber>,
     refused_rows: HashSet<RowId>,
+    refused_states: HashSet<TrackingNumber>,
 }
 
 impl Inner {
@@ -86,11 +87,17 @@ impl MemoryStore {
         self.inner().refused_rows.insert(event.first_row());
     }
 
+    /// Refuses every state of `number` from now on, but for the one that comes with its registration.
+    pub fn refuse_states(&self, number: TrackingNumber) {
+        self.inner().refused_states.insert(number);
+    }
+
     /// Refuses nothing any more.
     pub fn refuse_nothing(&self) {
         let mut inner = self.inner();
         inner.refused.clear();
         inner.refused_rows.clear();
+        inner.refused_states.clear();
     }
 
     /// All rows by id.
@@ -215,7 +222,12 @@ impl ShipmentWriter for MemoryStore {
             return Err(StoreError::unavailable("told to take no states"));
         }
         let mut inner = self.reach()?;
-        for write in writes {
+        let mut refused = Vec::new();
+        for (index, write) in writes.iter().enumerate() {
+            if write.created.is_none() && inner.refused_states.contains(&write.tracking_number) {
+                refused.push((index, "told to refuse".to_owned()));
+                continue;
+            }
             inner.park(write);
             match (inner.shipments.get_mut(&write.tracking_number), &write.created) {
                 (Some(stored), _) if write.state.position > stored.state.position => stored.state = write.state.clone(),
@@ -228,7 +240,7 @@ impl ShipmentWriter for MemoryStore {
             }
         }
         drop(inner);
-        self.written()
+        if refused.is_empty() { self.written() } else { Err(StoreError::Refused(refused)) }
     }
 
     async fn released_at(&self, records: &[(TrackingNumber, LogPosition)]) -> Result<Vec<EventRow>, StoreError> {

@@ -164,7 +164,9 @@ async fn all_delivered(pair: &Pair, suffixes: &[Suffix]) -> Result<(), Failure> 
 async fn rebuild(bench: &mut Bench, pair: &Pair) -> Result<(), Failure> {
     let environment = pair.platform.on_servers().environment.iter().map(|(name, value)| (name, value));
     let mut command = Command::new(binary::processor_service());
-    command.args(["rebuild", "--diff-only"]).envs(environment).stdin(Stdio::null()).kill_on_drop(true);
+    // As many as there are: a log holds the lives of its shipments one beside the other, and memory is what an operator can give.
+    let hold = bench.plan.backlog.to_string();
+    command.args(["rebuild", "--diff-only", "--hold", &hold]).envs(environment).stdin(Stdio::null()).kill_on_drop(true);
     let done = command.output().await?;
     let (out, err) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
     let Some(rate) = told_rate(&err) else {

@@ -13,5 +13,21 @@ pub async fn end(served: &mut Served) {
 
 /// Programs say little while they are measured, as they do in production.
 const LOG_LEVEL: (&str, &str) = ("LOG_LEVEL", "warn");
+/// What the image tells the allocators (`deploy/docker/Dockerfile`).
+const ALLOCATORS: [(&str, &str); 3] =
+    [("MIMALLOC_PURGE_DELAY", "0"), ("MIMALLOC_ARENA_EAGER_COMMIT", "0"), ("MALLOC_ARENA_MAX", "1")];
 /// Connections of every load: enough that a platform which works in batches has some to make.
 pub const CONNECTIONS: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_programs_are_measured_as_the_image_runs_them() {
+        let image = include_str!("../../../docker/Dockerfile");
+        for (name, value) in ALLOCATORS {
+            assert!(image.contains(&format!("    {name}={value}")), "{name}");
+        }
+    }
+}

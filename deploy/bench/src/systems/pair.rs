@@ -9,7 +9,7 @@ use acceptance::servers::Server;
 use tempfile::TempDir;
 use time::OffsetDateTime;
 
-use super::{CONNECTIONS, LOG_LEVEL, end};
+use super::{ALLOCATORS, CONNECTIONS, LOG_LEVEL, end};
 use crate::ceilings::kafka::BareLog;
 use crate::ceilings::mongo::BareStore;
 use crate::connection::Target;
@@ -55,7 +55,7 @@ impl Pair {
     /// They do not let us in.
     pub async fn start_of(real: &Real, programs: &[PathBuf; 2]) -> Result<Self, Failure> {
         let servers = real.servers.servers();
-        let platform = Platform::pair_of(servers, 1, 1, &[LOG_LEVEL], programs).await;
+        let platform = Platform::pair_of(servers, 1, 1, &[&ALLOCATORS[..], &[LOG_LEVEL]].concat(), programs).await;
         let store = BareStore::open(&servers.mongo_uri, &platform.on_servers().database).await?;
         let target = specimen::log_in(&platform.edges[0].url).await?;
         Ok(Self { platform, store, target, more: Vec::new(), logs: tempfile::tempdir()? })

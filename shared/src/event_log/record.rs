@@ -8,6 +8,20 @@ use serde::{Deserialize, Serialize};
 
 use crate::shipment::TrackingNumber;
 
+/// Header names that nearly every record has: they need no memory of their own.
+#[cfg(any(feature = "kafka", feature = "sqlite"))]
+const KNOWN_NAMES: [&str; 9] = [
+    "ce_id",
+    "ce_type",
+    "ce_source",
+    "ce_time",
+    "ce_subject",
+    "ce_specversion",
+    "content-type",
+    "traceparent",
+    "tracestate",
+];
+
 /// The three topics (contract section 5). What they are called is the adapter's configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Topic {
@@ -57,6 +71,13 @@ impl Header {
     /// A header with a text.
     pub fn text(name: impl Into<Cow<'static, str>>, value: impl Into<Bytes>) -> Self {
         Self { name: name.into(), value: Some(value.into()) }
+    }
+
+    /// A name that was read.
+    #[cfg(any(feature = "kafka", feature = "sqlite"))]
+    pub(super) fn name_of(read: &str) -> Cow<'static, str> {
+        let known = KNOWN_NAMES.iter().find(|known| **known == read);
+        known.map_or_else(|| Cow::Owned(read.to_owned()), |known| Cow::Borrowed(*known))
     }
 }
 

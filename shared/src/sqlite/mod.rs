@@ -12,6 +12,7 @@
 //!
 //! A job gets a connection and must not wait for anything else: everybody who writes waits for it.
 
+mod checkpoints;
 mod readers;
 mod schema;
 #[cfg(test)]
@@ -29,6 +30,7 @@ use crate::event_log::AppendError;
 use crate::shipment_store::StoreError;
 use crate::telemetry::spans::{self, called};
 use crate::user_store::UserError;
+use checkpoints::Checkpoints;
 use readers::Readers;
 use writer::Writer;
 
@@ -136,7 +138,8 @@ impl Database {
         let sqlite = |source| OpenError::Sqlite { path: path.to_owned(), source };
         // Once here, so that a file that cannot be written is found now and not by the first caller.
         schema::write_probe(&connection).map_err(sqlite)?;
-        let writer = Writer::start(connection, wal_of(path), lock)
+        let checkpoints = Checkpoints::start(path)?;
+        let writer = Writer::start(connection, checkpoints, lock)
             .map_err(|source| OpenError::Io { path: path.to_owned(), source })?;
         let readers = |connections| Readers::new(path.to_owned(), connections);
         Ok(Self { queries: readers(QUERY_CONNECTIONS), work: readers(WORK_CONNECTIONS), writer })
@@ -262,10 +265,6 @@ fn lock(path: &Path) -> Result<File, OpenError> {
         Err(TryLockError::WouldBlock) => Err(OpenError::InUse(path.to_owned())),
         Err(TryLockError::Error(source)) => Err(io(source)),
     }
-}
-
-fn wal_of(path: &Path) -> PathBuf {
-    with_suffix(path, "-wal")
 }
 
 fn with_suffix(path: &Path, suffix: &str) -> PathBuf {

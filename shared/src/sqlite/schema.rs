@@ -21,9 +21,6 @@ const STEPS: &[&str] = &[
     include_str!("schema_parked_shipments.sql"),
 ];
 
-/// Pages (of 4 KB) that the write-ahead log may gather before a commit moves them into the database file: 64 MB, so that a page
-/// that many commits change is moved once. After a kill -9 the next start reads so much in less than a second.
-const CHECKPOINT_PAGES: u32 = 16_000;
 /// Pages that the writer keeps in memory, in KB: the upper levels of all indexes of some ten million events.
 const WRITER_CACHE_KB: u32 = 65_536;
 
@@ -51,7 +48,8 @@ fn is_empty(connection: &Connection) -> rusqlite::Result<bool> {
     connection.query_row("SELECT count(*) = 0 FROM sqlite_schema", [], |row| row.get(0))
 }
 
-fn configure(connection: &Connection) -> rusqlite::Result<()> {
+/// A connection that writes. Checkpoints are made by [`super::checkpoints`].
+pub(super) fn configure(connection: &Connection) -> rusqlite::Result<()> {
     // FULL: a commit is on disk before it is answered. The fullfsync pair matters on macOS only, where a plain fsync stops at the drive's cache.
     connection.execute_batch(&format!(
         "PRAGMA journal_mode = WAL;
@@ -60,7 +58,7 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
          PRAGMA checkpoint_fullfsync = ON;
          PRAGMA temp_store = MEMORY;
          PRAGMA cache_size = -{WRITER_CACHE_KB};
-         PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES};"
+         PRAGMA wal_autocheckpoint = 0;"
     ))
 }
 

@@ -140,7 +140,7 @@ async fn a_file_that_was_closed_holds_everything_and_one_that_is_open_is_refused
     assert_eq!(all(&database).await, [7]);
     assert!(matches!(Database::open(&path), Err(OpenError::InUse(_))));
     drop(database);
-    assert!(std::fs::metadata(wal_of(&path)).is_err(), "closing leaves one file");
+    assert!(std::fs::metadata(with_suffix(&path, "-wal")).is_err(), "closing leaves one file");
     assert_eq!(all(&Database::open(&path).expect("opens again")).await, [7]);
 }
 

@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -12,18 +11,13 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
 use super::DatabaseError;
+use super::checkpoints::Checkpoints;
 
 /// Jobs that may wait. A job is an HTTP request of at most 1 MiB or a batch of the processor, so this bounds the memory of a
 /// writer that cannot keep up; the edge answers 503 beyond it.
 const QUEUE_JOBS: usize = 512;
 /// Most jobs in one transaction: all that can wait. One job takes about a millisecond, one commit a few.
 const GROUP_JOBS: usize = QUEUE_JOBS;
-/// Size of the write-ahead log from which on the writer waits for readers to empty it. Each commit moves pages out of it without
-/// waiting; only readers that never pause let it grow to this.
-const WAL_BYTES: u64 = 256 << 20;
-/// Commits between two looks at that size.
-const COMMITS_PER_LOOK: u64 = 256;
-
 /// A caller's work, then its answer.
 trait Job: Send {
     /// Runs it, perhaps a second time after it was undone; `false` when it failed and must be undone.
@@ -90,11 +84,11 @@ impl std::fmt::Debug for Writer {
 
 impl Writer {
     /// Starts the thread. It keeps `lock` until it ends.
-    pub(super) fn start(connection: Connection, wal: PathBuf, lock: File) -> io::Result<Self> {
+    pub(super) fn start(connection: Connection, checkpoints: Checkpoints, lock: File) -> io::Result<Self> {
         let (jobs, queue) = mpsc::channel(QUEUE_JOBS);
         let seen = Arc::new(Seen::default());
         let thread = {
-            let group = GroupCommit { connection, wal, seen: seen.clone() };
+            let group = GroupCommit { connection, checkpoints, seen: seen.clone() };
             let run = move || {
                 group.run(queue);
                 drop(lock); // after the connection is closed: the next process finds a file at rest
@@ -182,13 +176,13 @@ where
 /// The writer's side.
 struct GroupCommit {
     connection: Connection,
-    wal: PathBuf,
+    checkpoints: Checkpoints,
     seen: Arc<Seen>,
 }
 
 impl GroupCommit {
     /// Runs jobs until all callers are gone and the queue is empty.
-    fn run(self, mut queue: mpsc::Receiver<Box<dyn Job>>) {
+    fn run(mut self, mut queue: mpsc::Receiver<Box<dyn Job>>) {
         let mut group = Vec::new();
         while let Some(first) = queue.blocking_recv() {
             group.push(first);
@@ -202,6 +196,8 @@ impl GroupCommit {
             for job in group.drain(..) {
                 job.finish(committed.clone());
             }
+            // Nobody waits for it.
+            self.checkpoints.after_commit(&self.connection);
         }
         self.close();
     }
@@ -246,10 +242,7 @@ impl GroupCommit {
         match committed {
             Ok(()) => {
                 self.seen.failed.store(false, Ordering::Relaxed);
-                let commits = self.seen.commits.fetch_add(1, Ordering::Relaxed);
-                if commits.is_multiple_of(COMMITS_PER_LOOK) {
-                    self.bound_wal();
-                }
+                self.seen.commits.fetch_add(1, Ordering::Relaxed);
             }
             Err(error) => {
                 let was_failing = self.seen.failed.swap(true, Ordering::Relaxed);
@@ -260,28 +253,17 @@ impl GroupCommit {
         }
     }
 
-    /// Empties the write-ahead log when it has grown beyond [`WAL_BYTES`].
-    fn bound_wal(&self) {
-        let bytes = std::fs::metadata(&self.wal).map_or(0, |metadata| metadata.len());
-        if bytes > WAL_BYTES
-            && let Err(error) = self.checkpoint()
-        {
-            tracing::warn!(%error, bytes, "the write-ahead log cannot be emptied");
-        }
-    }
-
-    fn checkpoint(&self) -> rusqlite::Result<()> {
-        self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
-    }
-
     /// Leaves one file: the write-ahead log is moved into it.
     fn close(self) {
-        if let Err(error) = self.checkpoint() {
+        let file = self.checkpoints.stop();
+        let moved = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        if let Err(error) = moved {
             // Nothing is lost: the next start reads the log.
             tracing::warn!(%error, "the write-ahead log stays beside the database");
         }
         if let Err((_, error)) = self.connection.close() {
             tracing::warn!(%error, "the database was not closed");
         }
+        drop(file);
     }
 }

@@ -9,19 +9,6 @@ use rdkafka::message::{self, BorrowedHeaders, BorrowedMessage, Headers, OwnedHea
 
 use crate::event_log::{Header, LogRecord, Position};
 
-/// Header names that nearly every record has: they need no memory of their own.
-const KNOWN_NAMES: [&str; 9] = [
-    "ce_id",
-    "ce_type",
-    "ce_source",
-    "ce_time",
-    "ce_subject",
-    "ce_specversion",
-    "content-type",
-    "traceparent",
-    "tracestate",
-];
-
 /// Headers for librdkafka; `None` when there are none.
 pub(super) fn headers(headers: &[Header]) -> Option<OwnedHeaders> {
     let add = |all: OwnedHeaders, header: &Header| {
@@ -54,9 +41,7 @@ type Part<'a> = (Cow<'static, str>, Option<&'a [u8]>);
 fn header_parts(headers: &BorrowedHeaders) -> Vec<Part<'_>> {
     let part = |index| {
         let header = headers.get(index);
-        let known = KNOWN_NAMES.iter().find(|known| **known == header.key);
-        let name = known.map_or_else(|| Cow::Owned(header.key.to_owned()), |known| Cow::Borrowed(*known));
-        (name, header.value)
+        (Header::name_of(header.key), header.value)
     };
     let all = || (0..headers.count()).map(part).collect();
     // rdkafka panics on a name that is not UTF-8. Any client may write one; it must not end the subscriber.

@@ -7,6 +7,9 @@ use bytes::Bytes;
 
 use crate::event_log::Header;
 
+/// How many headers a record of the edge has.
+const USUAL: usize = 8;
+
 /// The bytes are no headers of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the headers of a record are malformed")]
@@ -29,16 +32,18 @@ pub(super) fn encode(headers: &[Header]) -> Vec<u8> {
     bytes
 }
 
-pub(super) fn decode(mut bytes: &[u8]) -> Result<Vec<Header>, MalformedHeaders> {
-    let mut headers = Vec::new();
+/// The values are parts of `encoded`, and keep it in memory.
+pub(super) fn decode(encoded: &Bytes) -> Result<Vec<Header>, MalformedHeaders> {
+    let mut bytes = &**encoded;
+    let mut headers = Vec::with_capacity(USUAL);
     while !bytes.is_empty() {
         let length = take_length(&mut bytes)?;
         let name = std::str::from_utf8(take(&mut bytes, length)?).map_err(|_| MalformedHeaders)?;
         let value = match take_length(&mut bytes)?.checked_sub(1) {
             None => None,
-            Some(length) => Some(Bytes::copy_from_slice(take(&mut bytes, length)?)),
+            Some(length) => Some(encoded.slice_ref(take(&mut bytes, length)?)),
         };
-        headers.push(Header { name: name.to_owned().into(), value });
+        headers.push(Header { name: Header::name_of(name), value });
     }
     Ok(headers)
 }
@@ -83,16 +88,16 @@ mod tests {
             Header { name: "".into(), value: Some(Bytes::from_static(&[0, 255, 128])) },
             Header::text("b", long),
         ];
-        assert_eq!(decode(&encode(&headers)), Ok(headers));
-        assert_eq!(decode(&encode(&[])), Ok(Vec::new()));
+        assert_eq!(decode(&encode(&headers).into()), Ok(headers));
+        assert_eq!(decode(&encode(&[]).into()), Ok(Vec::new()));
     }
 
     #[test]
     fn what_is_cut_short_is_malformed() {
-        let encoded = encode(&[Header::text("name", "value")]);
+        let encoded = Bytes::from(encode(&[Header::text("name", "value")]));
         for end in 1..encoded.len() {
-            assert_eq!(decode(&encoded[..end]), Err(MalformedHeaders), "{end} bytes");
+            assert_eq!(decode(&encoded.slice(..end)), Err(MalformedHeaders), "{end} bytes");
         }
-        assert_eq!(decode(&[0xFF; 12]), Err(MalformedHeaders));
+        assert_eq!(decode(&Bytes::from_static(&[0xFF; 12])), Err(MalformedHeaders));
     }
 }

@@ -154,7 +154,9 @@ impl EventAppender for SqliteLog {
         }
         let now = (self.clock)().as_millis();
         let (news, changes) = (self.news.clone(), self.changes.clone());
-        let insert = move |connection: &Connection| insert(connection, topic, &records, now);
+        // Encoded here, so that the writer's thread does nothing but write.
+        let headers: Vec<Vec<u8>> = records.iter().map(|record| headers::encode(&record.headers)).collect();
+        let insert = move |connection: &Connection| insert(connection, topic, &records, &headers, now);
         let tell = move |positions: &Vec<Position>| {
             let Some(end) = positions.last().map(|last| last.offset + 1) else { return };
             match topic {
@@ -188,6 +190,7 @@ fn insert(
     connection: &Connection,
     topic: Topic,
     records: &[NewRecord],
+    headers: &[Vec<u8>],
     now: i64,
 ) -> Result<Vec<Position>, AppendError> {
     let first = end(connection, topic)?;
@@ -201,9 +204,8 @@ fn insert(
         }
     })?;
     let mut positions = Vec::with_capacity(records.len());
-    for (offset, record) in (first..).zip(records) {
+    for ((offset, record), headers) in (first..).zip(records).zip(headers) {
         let time = record.timestamp.unwrap_or(now);
-        let headers = headers::encode(&record.headers);
         statement.execute((offset, time, record.key.as_deref(), record.value.as_deref(), headers))?;
         positions.push(Position { partition: PARTITION, offset });
     }
@@ -275,15 +277,23 @@ fn select(topic: Topic) -> &'static str {
     }
 }
 
+/// A copy of a row: one piece of memory for its key, value and headers.
 fn read_record(row: &Row<'_>) -> rusqlite::Result<LogRecord> {
-    let bytes = |index| Ok::<_, rusqlite::Error>(row.get::<_, Option<Vec<u8>>>(index)?.map(Bytes::from));
-    let encoded = row.get_ref(4)?.as_blob()?;
+    let (key, value) = (row.get_ref(2)?.as_blob_or_null()?, row.get_ref(3)?.as_blob_or_null()?);
+    let headers = row.get_ref(4)?.as_blob()?;
+    let all = [key, value, Some(headers)];
+    let mut memory = Vec::with_capacity(all.iter().flatten().map(|part| part.len()).sum());
+    all.iter().flatten().for_each(|part| memory.extend_from_slice(part));
+    let mut rest = Bytes::from(memory);
+    // In the order in which they were put in.
+    let mut take = |part: Option<&[u8]>| part.map(|part| rest.split_to(part.len()));
+    let (key, value) = (take(key), take(value));
     let malformed = |error| rusqlite::Error::FromSqlConversionFailure(4, rusqlite::types::Type::Blob, Box::new(error));
     Ok(LogRecord {
         position: Position { partition: PARTITION, offset: row.get(0)? },
         timestamp: row.get(1)?,
-        key: bytes(2)?,
-        value: bytes(3)?,
-        headers: headers::decode(encoded).map_err(malformed)?,
+        key,
+        value,
+        headers: headers::decode(&rest).map_err(malformed)?,
     })
 }

@@ -1,6 +1,6 @@
 //! Rows and states. They are encoded on the caller's thread, so that the writer's does nothing but write.
 
-use rusqlite::{Connection, OptionalExtension, Row, Statement};
+use rusqlite::{Connection, OptionalExtension, Statement};
 
 use super::super::{EventRow, Inserted, StateWrite, StoreError};
 use super::Tables;
@@ -118,26 +118,31 @@ pub(super) fn write_states(
     tables: &Tables,
     writes: &[EncodedState],
 ) -> Result<(), StoreError> {
+    // One statement for nearly all of them: who is asked first and written afterwards is looked for twice.
+    let mut advance = tables.prepare(
+        connection,
+        "UPDATE shipments{g} SET current_status = ?2, epoch = ?3, offset = ?4
+         WHERE tracking_number = ?1 AND (epoch, offset) < (?3, ?4) RETURNING id",
+    )?;
     let mut find =
-        tables.prepare(connection, "SELECT id, epoch, offset FROM shipments{g} WHERE tracking_number = ?1")?;
-    let mut advance = tables
-        .prepare(connection, "UPDATE shipments{g} SET current_status = ?2, epoch = ?3, offset = ?4 WHERE id = ?1")?;
+        tables.prepare(connection, "SELECT EXISTS (SELECT 1 FROM shipments{g} WHERE tracking_number = ?1)")?;
+    let mut is_there = |number: &str| find.query_row([number], |row| row.get::<_, bool>(0));
     let mut change = tables.prepare(connection, "UPDATE states{g} SET state = ?2 WHERE id = ?1")?;
-    let read = |row: &Row<'_>| Ok((row.get::<_, i64>(0)?, LogPosition { epoch: row.get(1)?, offset: row.get(2)? }));
     let mut missing = None;
     each(writes, |write| {
-        // Nobody writes between the look and the change: there is one writer, and it is here.
-        match (find.query_row([write.tracking_number.as_str()], read).optional()?, &write.created) {
-            (Some((_, stored)), _) if stored >= write.position => {}
-            (Some((id, _)), _) => {
-                advance.execute((id, write.current_status, write.position.epoch, write.position.offset))?;
-                change.execute((id, &write.json))?;
-                park(connection, tables, id, write)?;
-            }
-            (None, Some(created)) => create(connection, tables, write, created)?,
-            (None, None) => {
-                missing.get_or_insert(write.tracking_number);
-            }
+        let (number, LogPosition { epoch, offset }) = (write.tracking_number.as_str(), write.position);
+        // Nobody writes between two looks: there is one writer, and it is here.
+        if let Some(created) = &write.created
+            && !is_there(number)?
+        {
+            return create(connection, tables, write, created);
+        }
+        let advanced = advance.query_row((number, write.current_status, epoch, offset), |row| row.get::<_, i64>(0));
+        if let Some(id) = advanced.optional()? {
+            change.execute((id, &write.json))?;
+            park(connection, tables, id, write)?;
+        } else if !is_there(number)? {
+            missing.get_or_insert(write.tracking_number);
         }
         Ok(())
     })?;

@@ -31,16 +31,19 @@ use queue::{Queue, Stage, Turn};
 pub const BATCH_RECORDS: usize = 2_000;
 /// Most bytes of one batch.
 pub const BATCH_BYTES: usize = 4 << 20;
+/// The same where keys are told apart, and one file is the store: a batch writes nearly every page of an index and of the states anew, and
+/// waits for three syncs, however large it is. Four times as many records cost the file half as many bytes each.
+pub const BATCH_OF_KEYS_RECORDS: usize = 8_000;
+/// And so many bytes.
+pub const BATCH_OF_KEYS_BYTES: usize = 16 << 20;
 /// A batch with fewer records waits a moment for more …
 pub const SMALL_BATCH: usize = 200;
 /// … but not longer than this, counted from when the first of them came: those that came while the lane was at work have waited enough.
 pub const LINGER: Duration = Duration::from_millis(2);
 /// … or than this while another lane is at work, which takes them too when it is done before. As long as a batch takes.
 pub const OTHERS_AT_WORK: Duration = Duration::from_millis(10);
-/// Most records that wait: a batch for each of the usual four lanes, so that the next is there when one is done.
-const QUEUE_RECORDS: usize = 4 * BATCH_RECORDS;
-/// Most bytes that wait.
-const QUEUE_BYTES: usize = 4 * BATCH_BYTES;
+/// So many batches wait at most, in records and in bytes: one for each of the usual four lanes, so that the next is there when one is done.
+const QUEUE_BATCHES: usize = 4;
 /// So many of a strand are taken although others fill the queue: what a lane can't write must not hold up the others.
 const RESERVED: usize = 100;
 /// And so many bytes.
@@ -59,6 +62,33 @@ pub enum Strands {
     /// A key: one partition can be in several lanes, for a log that has only one. What is durable of it is what all lanes have finished,
     /// up to the first record that one of them has not.
     Keys,
+}
+
+/// How much at once.
+#[derive(Clone, Copy, Debug)]
+struct Most {
+    records: usize,
+    bytes: usize,
+}
+
+impl Most {
+    fn is_reached(self, records: usize, bytes: usize) -> bool {
+        records >= self.records || bytes >= self.bytes
+    }
+
+    fn times(self, count: usize) -> Self {
+        Self { records: count * self.records, bytes: count * self.bytes }
+    }
+}
+
+impl Strands {
+    /// Most of one batch.
+    fn batch(self) -> Most {
+        match self {
+            Self::Partitions => Most { records: BATCH_RECORDS, bytes: BATCH_BYTES },
+            Self::Keys => Most { records: BATCH_OF_KEYS_RECORDS, bytes: BATCH_OF_KEYS_BYTES },
+        }
+    }
 }
 
 /// Records that a lane works on, and the generations of their partitions.
@@ -92,7 +122,7 @@ impl Lanes {
     #[must_use]
     pub fn new(count: usize, strands: Strands, metrics: Arc<Metrics>) -> Self {
         Self {
-            queue: Mutex::new(Queue::new(count.max(1))),
+            queue: Mutex::new(Queue::new(count.max(1), strands.batch())),
             arrived: Notify::new(),
             changed: Condvar::new(),
             strands,

@@ -8,10 +8,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use shared::event_log::{LogRecord, Offer, Position};
 use tokio::time::Instant;
 
-use super::{
-    BATCH_BYTES, BATCH_RECORDS, Batch, Generation, LINGER, OTHERS_AT_WORK, QUEUE_BYTES, QUEUE_RECORDS, RESERVED,
-    RESERVED_BYTES, SMALL_BATCH,
-};
+use super::{Batch, Generation, LINGER, Most, OTHERS_AT_WORK, QUEUE_BATCHES, RESERVED, RESERVED_BYTES, SMALL_BATCH};
 
 /// A share of a partition; all of it, where shares are not told apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -71,6 +68,8 @@ struct Partition {
 
 pub(super) struct Queue {
     lanes: usize,
+    /// Most of one batch.
+    batch: Most,
     strands: BTreeMap<StrandId, Strand>,
     partitions: HashMap<i32, Partition>,
     records: usize,
@@ -110,9 +109,10 @@ impl Strand {
 
 impl Queue {
     /// An empty one for so many lanes.
-    pub(super) fn new(lanes: usize) -> Self {
+    pub(super) fn new(lanes: usize, batch: Most) -> Self {
         Self {
             lanes,
+            batch,
             strands: BTreeMap::new(),
             partitions: HashMap::new(),
             records: 0,
@@ -147,8 +147,8 @@ impl Queue {
     }
 
     fn is_full(&self, strand: &Strand) -> bool {
-        let by_itself = strand.waiting.len() >= BATCH_RECORDS || strand.bytes >= BATCH_BYTES;
-        let all = self.records >= QUEUE_RECORDS || self.bytes >= QUEUE_BYTES;
+        let by_itself = self.batch.is_reached(strand.waiting.len(), strand.bytes);
+        let all = self.batch.times(QUEUE_BATCHES).is_reached(self.records, self.bytes);
         by_itself || (all && (strand.waiting.len() >= RESERVED || strand.bytes >= RESERVED_BYTES))
     }
 
@@ -222,8 +222,7 @@ impl Queue {
             let generation = self.partitions.get(&id.partition).map_or(0, |known| known.generation);
             let first = strand.waiting.front().map_or(0, |record| record.position.offset);
             let mut last = first;
-            while batch.records.len() < BATCH_RECORDS
-                && bytes < BATCH_BYTES
+            while !self.batch.is_reached(batch.records.len(), bytes)
                 && let Some(record) = strand.waiting.pop_front()
             {
                 let size = record.size();
@@ -236,7 +235,7 @@ impl Queue {
             strand.in_flight = Some(InFlight { lane, generation, first, last, is_shown: false });
             batch.generations.insert(id.partition, generation);
             self.last_taken = Some(id);
-            if batch.records.len() >= BATCH_RECORDS || bytes >= BATCH_BYTES {
+            if self.batch.is_reached(batch.records.len(), bytes) {
                 break;
             }
         }

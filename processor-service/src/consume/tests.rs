@@ -338,3 +338,15 @@ async fn what_is_given_up_keeps_a_partition_back_until_it_is_assigned_again() {
     lanes.finished(0);
     assert_eq!(lanes.durable(), [at(0, 12)]);
 }
+
+#[tokio::test]
+async fn where_keys_are_told_apart_a_batch_is_four_times_as_large() {
+    let lanes = lanes_of(1, Strands::Keys);
+    lanes.assigned(&[0]);
+    let records = i64::try_from(BATCH_OF_KEYS_RECORDS).expect("fits");
+    // Each with a key of its own, so that no strand is full before the others.
+    for offset in 0..=records {
+        offer(&lanes, keyed(offset, &format!("99M-{offset}")));
+    }
+    assert_eq!(take(&lanes, 0).await.records.len(), BATCH_OF_KEYS_RECORDS);
+}

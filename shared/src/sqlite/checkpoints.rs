@@ -110,7 +110,9 @@ impl Checkpoints {
                 if checkpoint(writer, "NOOP")?.all >= FRAMES {
                     *lock(&self.stage) = Stage::Moving;
                     // It rests, so there is room. If it has panicked, the log grows until the file is closed.
-                    drop(self.wake.try_send(()));
+                    if self.wake.try_send(()).is_err() {
+                        tracing::error!("nobody moves the write-ahead log any more: restart");
+                    }
                 }
             }
         }

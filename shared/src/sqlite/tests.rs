@@ -132,6 +132,44 @@ async fn a_full_queue_refuses_at_once_and_a_caller_that_left_changes_nothing() {
     assert_eq!(all(&database).await.len(), 513, "jobs whose callers left are done all the same");
 }
 
+/// How many frames the write-ahead log has.
+fn frames(connection: &Connection) -> i64 {
+    connection.query_row("PRAGMA wal_checkpoint(NOOP)", [], |row| row.get(1)).expect("counts")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_is_moved_into_the_database_and_begun_anew_while_commits_go_on() {
+    const MEGABYTE: i64 = 1 << 20;
+    let (_directory, path) = file();
+    let database = Database::open(&path).expect("opens");
+    let look = Connection::open(&path).expect("opens");
+    let put = |id: i64| {
+        move |connection: &Connection| {
+            let sql = "INSERT INTO log_changes (offset, timestamp, value, headers) VALUES (?1, 0, zeroblob(?2), x'')";
+            connection.prepare_cached(sql)?.execute((id, MEGABYTE))?;
+            Ok::<_, DatabaseError>(())
+        }
+    };
+    let (mut written, mut before) = (0, 0);
+    loop {
+        database.write(put(written)).await.expect("written");
+        written += 1;
+        let now = frames(&look);
+        if now < before {
+            break;
+        }
+        before = now;
+        assert!(written < 1_000, "the log has grown to {now} frames");
+    }
+    assert!(before >= 16_000, "and not sooner than it has gathered much: {before} frames");
+    assert_eq!(all(&database).await, (0..written).collect::<Vec<_>>());
+    drop(look);
+    drop(database);
+    assert!(std::fs::metadata(with_suffix(&path, "-wal")).is_err(), "closing leaves one file");
+    let database = Database::open(&path).expect("opens again");
+    assert_eq!(all(&database).await, (0..written).collect::<Vec<_>>());
+}
+
 #[tokio::test]
 async fn a_file_that_was_closed_holds_everything_and_one_that_is_open_is_refused() {
     let (_directory, path) = file();

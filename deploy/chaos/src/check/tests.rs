@@ -73,6 +73,7 @@ fn honest() -> (Evidence, Ledger) {
         outcome: judged.outcome.to_owned(),
         reason: judged.reason.clone(),
         to: Some("there".to_owned()),
+        released_at: judged.released.map(|(_, offset)| offset),
     };
     let rows: Vec<_> = expected.judged().map(row).collect();
     let applied = account.judged.iter().filter(|judged| judged.outcome == "applied");

@@ -54,16 +54,16 @@ impl KnownKeys {
         Ok(Self { rows })
     }
 
-    /// What the event `id` at `position` is. A row at this very position is our own earlier attempt and does not count.
+    /// What the event `id` at `position` is. A row at this very position is our own earlier attempt and does not count. One at a later position does:
+    /// it is of an event that the store refused and an operator had redriven, and what comes again is one of the records before that.
     pub(crate) fn seen(&self, id: EventId, position: LogPosition, is_redriven: bool) -> Seen {
-        let earlier = |row: RowId| self.rows.get(&row).filter(|known| known.position < position);
-        match earlier(id.first_row()) {
+        let other = |row: RowId| self.rows.get(&row).filter(|known| known.position != position);
+        let was_refused = |first: &KnownKey| first.outcome == Outcome::DeadLettered && first.position < position;
+        match other(id.first_row()) {
             None => Seen::New,
-            Some(first) if is_redriven && first.payload == id.payload && first.outcome == Outcome::DeadLettered => {
-                Seen::RefusedBefore
-            }
+            Some(first) if is_redriven && first.payload == id.payload && was_refused(first) => Seen::RefusedBefore,
             Some(first) if first.payload == id.payload => Seen::Before(first.payload),
-            Some(_) if earlier(id.conflict_row()).is_some() => Seen::ConflictBefore,
+            Some(_) if other(id.conflict_row()).is_some() => Seen::ConflictBefore,
             Some(first) => Seen::Before(first.payload),
         }
     }

@@ -15,12 +15,15 @@ use tokio_util::sync::CancellationToken;
 
 use crate::door::{Door, Doors};
 use crate::ledger::{Acknowledged, Ledger, Registered};
+use crate::refusals;
 use crate::yard::{Parcel, Yard};
 
 /// How often each source sends: often enough that something is always on its way, seldom enough to leave the machine to what is tested.
 const PACE: Duration = Duration::from_millis(80);
 /// One report of so many is about a shipment that nobody registered.
 const STRANGER: usize = 60;
+/// One new report of so many is one that the store refuses.
+const REFUSED: usize = 40;
 /// Events of a batch.
 const BATCH: usize = 10;
 /// How far back under the field policy a scan may happen, in seconds: they come late and out of order.
@@ -239,6 +242,9 @@ impl Source {
         event = sample::with(event, json!({"source": self.name}));
         if self.sequence.below(3) == 0 {
             event = sample::with(event, json!({"source_event_id": format!("{}-{}", self.name, self.second)}));
+        }
+        if self.sequence.below(REFUSED) == 0 {
+            event = sample::with(event, json!({"place": refusals::place(&self.name, self.second)}));
         }
         self.last.insert(parcel.number.clone(), event.clone());
         event

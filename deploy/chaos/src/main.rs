@@ -12,7 +12,7 @@ const USAGE: u8 = 2;
 
 #[tokio::main]
 async fn main() -> io::Result<ExitCode> {
-    let Arguments { run, seed } = match Arguments::read(std::env::args().skip(1)) {
+    let Arguments { run, seed, park_seconds } = match Arguments::read(std::env::args().skip(1)) {
         Ok(arguments) => arguments,
         Err(ArgumentError::Help) => {
             io::stdout().write_all(HELP.as_bytes())?;
@@ -25,8 +25,8 @@ async fn main() -> io::Result<ExitCode> {
     };
     let progress = Progress::begin();
     let report = match run {
-        Run::Pair(length) => pair::run(length, seed, progress).await,
-        Run::Embedded(runs) => embedded::run(runs, seed, progress).await,
+        Run::Pair(length) => pair::run(length, seed, park_seconds, progress).await,
+        Run::Embedded(runs) => embedded::run(runs, seed, park_seconds, progress).await,
     };
     write!(io::stdout().lock(), "{report}")?;
     for complaint in report.complaints() {

@@ -1,10 +1,11 @@
-//! A run against the pair: faults in several lanes, load and poison all the while; then everything is compared.
+//! A run against the pair: faults in several lanes, load, poison and an operator all the while; then everything is compared.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use acceptance::client::Client;
 use acceptance::sample::Sequence;
+use acceptance::topic;
 use tokio_util::sync::CancellationToken;
 
 use crate::check;
@@ -14,9 +15,12 @@ use crate::faults::deck::Deck;
 use crate::faults::inject::{Injected, inject};
 use crate::ledger::Ledger;
 use crate::load::Load;
+use crate::operator::Operator;
 use crate::poison::Poisoner;
 use crate::probe::Probe;
 use crate::progress::Progress;
+use crate::refusals::Mender;
+use crate::refusals::mongodb::Validator;
 use crate::report::Report;
 use crate::stage::{self, PARTITIONS, Stage};
 use crate::yard::Yard;
@@ -32,12 +36,14 @@ const LOOK_AFTER_EVERY: Duration = Duration::from_millis(500);
 ///
 /// # Panics
 /// The harness cannot do its work: a server does not start, or does not answer when nothing is broken.
-pub async fn run(length: Duration, seed: u64, progress: Progress) -> Report {
-    let stage = Arc::new(Stage::set(&progress).await);
+pub async fn run(length: Duration, seed: u64, park_seconds: u64, progress: Progress) -> Report {
+    let stage = Arc::new(Stage::set(park_seconds, &progress).await);
     let edge = stage.edges.lock().await.programs[0].url.clone();
     let (doors, yard) = (Doors::open(&Client::nobody(&edge), &stage.doors).await, Arc::<Yard>::default());
     let probe = Arc::new(Probe::of(doors.admin.clone(), PARTITIONS));
     probe.recovered().await.expect("the platform works before anything is broken");
+    let validator = Validator::set(&stage.servers.servers().mongo_uri, &stage.name).await;
+    let operator = Operator::begin(&doors.admin, Mender::Mongodb(validator), seed);
     let load = Load::begin(&doors, &yard, SOURCES, seed);
     let poisoner = Poisoner::begin(&stage.servers.servers().kafka_brokers, &stage.topic(), &yard, seed);
 
@@ -55,11 +61,13 @@ pub async fn run(length: Duration, seed: u64, progress: Progress) -> Report {
     progress.say(&format!("{} faults, {} requests acknowledged; settling", faults.len(), load.acknowledged()));
 
     let mut ledgers = load.end().await;
+    ledgers.push(operator.end().await);
     let poison = poisoner.end().await;
     faults.extend(last_recovery(&probe).await);
     watch.cancel();
     watching.await.expect("looking after programs does not panic");
     let servers = stage.servers.servers();
+    evidence::released(async || topic::read(&servers.kafka_brokers, &stage.topic()).await).await;
     evidence::pair::settled(&servers.kafka_brokers, &stage.topic(), &stage.name).await;
     progress.say("everything is committed; reading it");
     let evidence = evidence::pair::gather(servers, &stage.name, &doors.admin.before(&edge)).await;

@@ -97,9 +97,13 @@ impl fmt::Display for Report {
         line("records in the log", verdict.records)?;
         line("  duplicates", verdict.duplicates)?;
         line("  poison", verdict.poison)?;
+        line("  refused by the store", verdict.refused)?;
         for (outcome, count) in &verdict.outcomes {
             line(&format!("  {outcome}"), *count)?;
         }
+        line("parked events", verdict.parked.events)?;
+        line("  released by a redrive", verdict.parked.by_redrive)?;
+        line("  released by time", verdict.parked.by_time)?;
         line("shipments", verdict.shipments)?;
         line("changes", verdict.changes)?;
         line("dead letters", verdict.dead_letters)?;

@@ -36,6 +36,8 @@ pub struct Group {
     service: &'static str,
     binary: PathBuf,
     environment: Vec<(&'static str, String)>,
+    /// A setting, and the values that they have in turn.
+    differing: Option<(&'static str, [String; 2])>,
     started: usize,
 }
 
@@ -67,14 +69,17 @@ pub struct Stage {
 
 impl Group {
     fn of(service: &'static str, binary: PathBuf, environment: Vec<(&'static str, String)>) -> Self {
-        Self { programs: Vec::new(), service, binary, environment, started: 0 }
+        Self { programs: Vec::new(), service, binary, environment, differing: None, started: 0 }
     }
 
     /// One more of them.
     pub fn start(&mut self, logs: &std::path::Path) -> Served {
         let name = format!("{}-{}", self.service, self.started);
+        let differing =
+            self.differing.as_ref().map(|(name, values)| (*name, values[self.started % values.len()].as_str()));
         self.started += 1;
-        let environment: Vec<_> = self.environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let environment = self.environment.iter().map(|(name, value)| (*name, value.as_str()));
+        let environment: Vec<_> = environment.chain(differing).collect();
         Served::start(&name, self.binary.clone(), &environment, logs)
     }
 }
@@ -109,11 +114,11 @@ pub async fn end(served: &mut Served) -> Option<String> {
 }
 
 impl Stage {
-    /// Starts servers and programs, and waits until all are ready.
+    /// Starts servers and programs, and waits until all are ready. What one edge registers parks for `park_seconds`, what the other one does not.
     ///
     /// # Panics
     /// Something does not start.
-    pub async fn set(progress: &Progress) -> Self {
+    pub async fn set(park_seconds: u64, progress: &Progress) -> Self {
         progress.say("building the two services");
         let binaries = tokio::task::spawn_blocking(|| (binary::ingest_service(), binary::processor_service()));
         let (edge, processor) = binaries.await.expect("the programs are built");
@@ -134,6 +139,7 @@ impl Stage {
             ended: Mutex::default(),
             logs,
         };
+        stage.edges.get_mut().differing = Some(("PARK_SECONDS", [park_seconds.to_string(), "0".to_owned()]));
         stage.start_programs().await;
         progress.say(&format!("{EDGES} edges and {PROCESSORS} processors are ready"));
         stage

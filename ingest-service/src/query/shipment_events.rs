@@ -6,7 +6,7 @@ use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 use schemars::JsonSchema;
 use serde::Serialize;
-use shared::shipment::event::Location;
+use shared::shipment::Location;
 use shared::shipment::{
     CarrierScan, EventBody, EventId, FieldError, Kind, Outcome, RejectReason, Reporter, Status, Timestamp,
     TrackingNumber,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::Serialize;
-use shared::shipment::event::Location;
+use shared::shipment::Location;
 use shared::shipment::registration::Party;
 use shared::shipment::{EventId, HistoryEntry, Kind, Policy, ServiceType, Status, Timestamp, TrackingNumber};
 use shared::shipment_store::StoredShipment;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use shared::carrier::{CarrierMapping, ReadTime, TimeError, Zone};
-use shared::shipment::event::Location;
+use shared::shipment::Location;
 use shared::shipment::form::Form;
 use shared::shipment::{CarrierScan, EventBody, FieldError, Timestamp, TrackingNumber, UnknownFields, limits};
 

@@ -20,6 +20,7 @@ mod keys;
 mod limits;
 mod lines;
 mod listener;
+mod log_in;
 mod log_level;
 mod malformed;
 mod negotiation;

@@ -5,7 +5,8 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use tower::ServiceExt;
 
-use crate::world::{ADMIN, CLIENT, DRIVER, OTHER_CLIENT, SECRET, World, login, pass};
+use crate::log_in::login;
+use crate::world::{ADMIN, CLIENT, DRIVER, OTHER_CLIENT, SECRET, World, pass};
 
 /// Failures of one account from one address, and of one address (`throttle.rs`).
 const OF_ACCOUNT: u32 = 5;

@@ -1,7 +1,7 @@
 //! An edge on memory adapters.
 
 use std::cell::Cell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::ConnectInfo;
 use axum::http::{HeaderMap, Request, StatusCode, header};
 use http_body_util::BodyExt;
-use ingest_service::{Config, Ports, Routers, SEEDED_USERS, UnmappedTally, hash_password};
+use ingest_service::{Config, Ports, Routers, UnmappedTally};
 use serde_json::{Value, json};
 use shared::api_key_store::memory::MemoryApiKeys;
 use shared::applied::in_process::AppliedPositions;
@@ -31,11 +31,11 @@ use shared::shipment_store::memory::MemoryStore;
 use shared::telemetry::LogFilter;
 use shared::unmapped_codes::memory::MemoryUnmappedCodes;
 use shared::user_store::memory::MemoryUsers;
-use shared::user_store::{Role, User, UserStore};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use crate::described::Described;
+use crate::log_in::add_users;
 use crate::process::process;
 
 pub(crate) const SECRET: &str = "a-secret-that-must-never-be-shown-anywhere";
@@ -263,29 +263,6 @@ impl World {
         self.call(bearer.trim_start_matches("Bearer "), method, path, body).await
     }
 
-    /// `POST /auth/login`.
-    pub(crate) async fn log_in(&self, username: &str, password: &str) -> Answer {
-        self.log_in_from("203.0.113.7", &[], username, password).await
-    }
-
-    /// `POST /auth/login` from an address, with some headers.
-    pub(crate) async fn log_in_from(
-        &self,
-        address: &str,
-        headers: &[(&str, &str)],
-        username: &str,
-        password: &str,
-    ) -> Answer {
-        self.send(login(address, headers, username, password)).await
-    }
-
-    /// The token of a user who logs in.
-    pub(crate) async fn token(&self, username: &str, password: &str) -> String {
-        let answer = self.log_in(username, password).await;
-        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
-        answer.json()["token"].as_str().expect("a token").to_owned()
-    }
-
     /// What the line of `/metrics` that begins with `name` shows.
     pub(crate) async fn metric(&self, name: &str) -> u64 {
         let text = self.send(Request::get("/metrics").body(Body::empty()).expect("well-formed")).await.text;
@@ -297,19 +274,6 @@ impl World {
     pub(crate) async fn post_and_wait(&self, user: &str, body: &Value) -> Answer {
         let headers = [("content-type", "application/json"), ("prefer", "wait=5")];
         self.post_with(user, "/events", &headers, body.to_string()).await
-    }
-
-    /// The header of a logged-in user. The tokens of all worlds are the same, so each user logs in once, or a few times: nobody waits for
-    /// another test's log-in, because the time of a test that is paused passes while it waits.
-    pub(crate) async fn bearer(&self, user: &str) -> String {
-        static TOKENS: Mutex<BTreeMap<String, String>> = Mutex::new(BTreeMap::new());
-        let known = TOKENS.lock().expect("nobody panics with it").get(user).cloned();
-        if let Some(bearer) = known {
-            return bearer;
-        }
-        let bearer = format!("Bearer {}", self.token(user, "password123").await);
-        TOKENS.lock().expect("nobody panics with it").insert(user.to_owned(), bearer.clone());
-        bearer
     }
 
     /// The records of `shipments.events`.
@@ -411,32 +375,6 @@ fn edge(settings: &[(&str, &str)], ports: Ports, clock: Clock) -> (MetricRegistr
     let (registry, stop) = (MetricRegistry::default(), CancellationToken::new());
     let routers = ingest_service::routers(config, ports, clock, &registry, stop.clone()).expect("a new registry");
     (registry, stop, routers)
-}
-
-async fn add_users(users: &MemoryUsers) {
-    static HASH: Mutex<Option<String>> = Mutex::new(None);
-    let hash = {
-        let mut hash = HASH.lock().expect("nobody panics while hashing");
-        hash.get_or_insert_with(|| hash_password("password123").expect("short enough")).clone()
-    };
-    let seeded = SEEDED_USERS.map(|user| (user.username, user.role, user.client_id));
-    let other = (OTHER_CLIENT, Role::Client, Some("client_002"));
-    for (username, role, client_id) in seeded.into_iter().chain([other]) {
-        let client_id = client_id.map(str::to_owned);
-        let user = User::new(username.to_owned(), hash.clone(), role, client_id, now());
-        users.add(user).await.expect("a new name");
-    }
-}
-
-/// A request of `POST /auth/login`.
-pub(crate) fn login(address: &str, headers: &[(&str, &str)], username: &str, password: &str) -> Request<Body> {
-    let mut request = Request::post("/auth/login").header("content-type", "application/json");
-    for (name, value) in headers {
-        request = request.header(*name, *value);
-    }
-    let peer = SocketAddr::new(address.parse().expect("an address"), 4711);
-    let body = json!({"username": username, "password": password}).to_string();
-    request.extension(ConnectInfo(peer)).body(Body::from(body)).expect("well-formed")
 }
 
 /// A body of `POST /shipments` without a client.

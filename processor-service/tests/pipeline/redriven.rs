@@ -6,7 +6,7 @@ use shared::dead_letters::{DeadLetters, Filter, REPLAY_OF, RedriveReport, Redriv
 use shared::event_log::{NewRecord, Topic};
 use shared::shipment::{Outcome, Status, record};
 
-use crate::world::{World, changed, now, number, reported, whole_life};
+use crate::world::{World, changed, created, now, number, reported, whole_life};
 
 fn letters(world: &World) -> DeadLetters {
     let log = Arc::new(world.log.clone());
@@ -86,6 +86,38 @@ async fn a_sender_that_repeats_what_the_store_refused_makes_no_new_letter() {
         5,
         "it was judged once; only an operator has it judged again"
     );
+}
+
+/// The row of a redriven event stands at the redriven record; those before it come again when commits are lost, and the state says nothing of them.
+// contract: "has exactly one final outcome"
+#[tokio::test]
+async fn what_was_redriven_and_rejected_is_no_new_event_when_its_first_records_come_again() {
+    let world = World::new();
+    let (creation, jump) = (created(number(1)), reported(number(1), "delivered", 1));
+    let other = changed(number(1), "cancelled", 1, |_| ());
+    world.store.refuse_event(jump.event_id());
+    world.apply(&[creation, jump.clone()]).await;
+    world.store.refuse_nothing();
+    world.apply(&[jump.clone(), other.clone()]).await;
+    redrive(&world, "STORE_REFUSED").await;
+    assert_eq!(world.row(&jump).await.outcome, Outcome::Rejected);
+    assert_eq!(world.row(&other).await.outcome, Outcome::Conflict);
+    let (rows, shipment) = (world.store.all_rows(), world.shipment(number(1)).await);
+
+    let again = world.with_everything_else_lost();
+    let records = world.log.records(Topic::Events).into_iter().map(|record| NewRecord {
+        key: record.key,
+        partition: Some(record.position.partition),
+        value: record.value,
+        headers: record.headers,
+        timestamp: Some(record.timestamp),
+    });
+    let positions = again.append(records.collect()).await;
+    let running = again.start();
+    again.settled(&positions).await;
+    running.stop().await;
+    assert_eq!(again.store.all_rows(), rows);
+    assert_eq!(again.shipment(number(1)).await, shipment);
 }
 
 #[tokio::test]

@@ -146,7 +146,7 @@ mod tests {
             said(|scan| scan.code = None),
             said(|scan| scan.text = Some("Arrived".to_owned())),
             id(|event| event.place = None),
-            id(|event| event.location = Some(crate::shipment::event::Location { lat: 1.0, lng: 2.0 })),
+            id(|event| event.location = Some(crate::shipment::Location { lat: 1.0, lng: 2.0 })),
             id(|event| event.notes = Some("seen".to_owned())),
             id(|event| event.timestamp = crate::shipment::Timestamp::from_millis(1_739_372_641_000)),
             id(|event| event.carrier = None),

@@ -9,6 +9,7 @@ use super::carrier_scan::CarrierScan;
 use super::form::{FieldError, Form, UnknownFields};
 use super::identity::{EventId, KeyHash, PayloadHash, PayloadHasher};
 use super::limits;
+use super::location::Location;
 use super::registration::ShipmentCreated;
 use super::status::{Kind, Status};
 use super::timestamp::Timestamp;
@@ -50,27 +51,6 @@ impl Claim {
             Self::Status(status) => status.as_str(),
             Self::Kind(kind) => kind.as_str(),
         }
-    }
-}
-
-/// Where something happened, in degrees (WGS 84).
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Location {
-    /// Latitude, −90 to 90.
-    #[schemars(range(min = *limits::LATITUDE.start(), max = *limits::LATITUDE.end()))]
-    pub lat: f64,
-    /// Longitude, −180 to 180.
-    #[schemars(range(min = *limits::LONGITUDE.start(), max = *limits::LONGITUDE.end()))]
-    pub lng: f64,
-}
-
-impl Location {
-    /// Reads the member `location` out of `form`, when it is there.
-    pub fn read(form: &mut Form, unknown: UnknownFields) -> Option<Self> {
-        form.optional_object("location", unknown, |location| Self {
-            lat: location.number("lat", limits::LATITUDE),
-            lng: location.number("lng", limits::LONGITUDE),
-        })
     }
 }
 

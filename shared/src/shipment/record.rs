@@ -323,7 +323,7 @@ mod tests {
     fn coordinates_come_back_to_the_last_bit() {
         for lat in [8.223242202137703e-08, 19.432608, -1.7976931348623156e-9] {
             let Event::Reported(mut reported) = reported() else { panic!("a report") };
-            reported.body.location = Some(super::super::event::Location { lat, lng: -lat });
+            reported.body.location = Some(super::super::location::Location { lat, lng: -lat });
             let event = Event::Reported(reported);
             let read = decode(&stored(encode(&event, None))).ok().and_then(Said::event).expect("our own record");
             assert_eq!(read.event_id(), event.event_id(), "{lat:e}");

@@ -8,10 +8,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::event::{Claim, EventBody, Location};
+use super::event::{Claim, EventBody};
 use super::form::{FieldError, Form, UnknownFields};
 use super::identity::{EventId, KeyHash, PayloadHasher};
 use super::limits;
+use super::location::Location;
 use super::state::Terms;
 use super::status::{Policy, Status, words};
 use super::timestamp::Timestamp;

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::event::{Claim, EventBody, Location, Reporter};
+use super::event::{Claim, EventBody, Reporter};
 use super::identity::EventId;
 use super::limits;
+use super::location::Location;
 use super::registration::ShipmentCreated;
 use super::status::{Kind, Policy, Status};
 use super::timestamp::Timestamp;

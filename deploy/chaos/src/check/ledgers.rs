@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{Breach, Found};
 use crate::evidence::{Evidence, Position, position};
 use crate::ledger::{Acknowledged, Ledger};
-use crate::model::Expected;
+use crate::model::{Expected, Judged};
 
 /// Members of a body that its record must hold as they were sent.
 const KEPT: [&str; 7] = ["tracking_number", "status", "kind", "timestamp", "source", "place", "source_event_id"];
@@ -26,13 +26,12 @@ pub(super) fn check(
             first.entry(id).or_insert_with(|| (position(record), record.value.as_deref().unwrap_or_default()));
         }
     }
-    let outcomes: HashMap<&str, &str> =
-        expected.judged().map(|(_, event)| (event.event_id.as_str(), event.outcome)).collect();
+    let judged: HashMap<&str, &Judged> = expected.judged().map(|(_, event)| (event.event_id.as_str(), event)).collect();
     for ledger in ledgers {
         for complaint in &ledger.complaints {
             found.add(Breach::Wrong, complaint);
         }
-        events(found, &first, &outcomes, ledger);
+        events(found, &first, &judged, ledger);
     }
     registrations(found, evidence, ledgers);
     let there: HashSet<Position> = evidence.events.iter().map(position).collect();
@@ -45,7 +44,7 @@ pub(super) fn check(
 fn events(
     found: &mut Found,
     first: &HashMap<&str, (Position, &[u8])>,
-    outcomes: &HashMap<&str, &str>,
+    judged: &HashMap<&str, &Judged>,
     ledger: &Ledger,
 ) {
     let mut seen = HashSet::new();
@@ -55,8 +54,9 @@ fn events(
             found.add(Breach::Lost, format!("{event_id} was acknowledged and is not in the log: {body}"));
             continue;
         };
-        if let (Some(said), Some(&is)) = (outcome, outcomes.get(event_id.as_str())) {
-            found.unless(said == is, Breach::Wrong, || format!("{event_id} was answered with {said} and is {is}"));
+        if let (Some(said), Some(&is)) = (outcome, judged.get(event_id.as_str())) {
+            let right = said == is.outcome || is.before.iter().any(|before| said == before);
+            found.unless(right, Breach::Wrong, || format!("{event_id} was answered with {said}: {is:?}"));
         }
         if !seen.insert(event_id) {
             continue;

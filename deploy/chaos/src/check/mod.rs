@@ -12,7 +12,7 @@ use std::fmt;
 
 use crate::evidence::{Evidence, Position};
 use crate::ledger::Ledger;
-use crate::model::{self, Expected};
+use crate::model::{self, Expected, ReleasedBy};
 
 /// In which way something is not as it must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -89,12 +89,35 @@ pub struct Verdict {
     pub outcomes: BTreeMap<String, usize>,
     /// Records that cannot be processed.
     pub poison: usize,
+    /// Records that the store refused.
+    pub refused: usize,
+    /// Events that waited behind one of either.
+    pub parked: Parked,
     /// Records in the topic of dead letters.
     pub dead_letters: usize,
     /// Records in the topic of changes.
     pub changes: usize,
     /// What is not as it must be.
     pub violations: Vec<Violation>,
+}
+
+/// Events that were parked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Parked {
+    /// All of them.
+    pub events: usize,
+    /// Those that were judged when what they waited for came again.
+    pub by_redrive: usize,
+    /// Those that were judged when it had been waited for long enough.
+    pub by_time: usize,
+}
+
+impl Parked {
+    fn of(expected: &Expected) -> Self {
+        let parked = || expected.judged().filter(|(_, event)| event.before.contains(&"parked"));
+        let by = |by| parked().filter(|(_, event)| event.released.is_some_and(|(released, _)| released == by)).count();
+        Self { events: parked().count(), by_redrive: by(ReleasedBy::Redrive), by_time: by(ReleasedBy::Time) }
+    }
 }
 
 /// Compares everything. `poison` is where the poison stands that was acknowledged.
@@ -104,6 +127,9 @@ pub fn check(evidence: &Evidence, ledgers: &[Ledger], poison: &[Position]) -> Ve
     let mut found = Found::default();
     for odd in expected.odd.iter().cloned().chain(model::ambiguous_ids(&evidence.events)) {
         found.add(Breach::Wrong, odd);
+    }
+    for number in &expected.waiting {
+        found.add(Breach::Lost, format!("{number} waits for a dead letter still, and nobody gives it up"));
     }
     ledgers::check(&mut found, evidence, &expected, ledgers, poison);
     shipments::check(&mut found, evidence, &expected);
@@ -128,6 +154,8 @@ fn verdict(evidence: &Evidence, expected: &Expected, ledgers: &[Ledger], found: 
         shipments: expected.accounts.len(),
         outcomes,
         poison: expected.poison.len(),
+        refused: expected.refused.len(),
+        parked: Parked::of(expected),
         dead_letters: evidence.dead_letters.len(),
         changes: evidence.changes.len(),
         violations: found.0,

@@ -29,13 +29,17 @@ fn rows(found: &mut Found, evidence: &Evidence, expected: &Expected) {
             found.add(Breach::Doubled, format!("one record has two outcomes: {row:?}, {other:?}"));
         }
     }
-    for (number, Judged { event_id, position, outcome, reason, .. }) in expected.judged() {
+    for (number, Judged { event_id, position, outcome, reason, released, .. }) in expected.judged() {
         let Some(row) = by_position.remove(position) else {
             found.add(Breach::Lost, format!("{event_id} at {position:?} has no outcome; it must be {outcome}"));
             continue;
         };
-        let right = row.number == number && row.outcome == *outcome && row.reason == *reason;
-        found.unless(right, Breach::Wrong, || format!("{event_id} must be {outcome} {reason:?}: {row:?}"));
+        let released_at = released.map(|(_, offset)| offset);
+        let told = (row.outcome.as_str(), row.reason.as_deref(), row.released_at);
+        let right = row.number == number && told == (outcome, reason.as_deref(), released_at);
+        found.unless(right, Breach::Wrong, || {
+            format!("{event_id} must be {outcome} {reason:?}, released at {released_at:?}: {row:?}")
+        });
     }
     for row in by_position.values() {
         found.add(Breach::Doubled, format!("an outcome that no record can have: {row:?}"));

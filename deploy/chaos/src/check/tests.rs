@@ -73,6 +73,7 @@ fn honest() -> (Evidence, Ledger) {
         outcome: judged.outcome.to_owned(),
         reason: judged.reason.clone(),
         to: Some("there".to_owned()),
+        released_at: judged.released.map(|(_, offset)| offset),
     };
     let rows: Vec<_> = expected.judged().map(row).collect();
     let applied = account.judged.iter().filter(|judged| judged.outcome == "applied");
@@ -184,6 +185,7 @@ fn what_is_wrong_is_found() {
     let status = |evidence: &mut Evidence, _: &mut Ledger| shipment(evidence)["current_status"] = json!("delivered");
     assert_eq!(found(status), [Breach::Wrong]);
     assert_eq!(found(|evidence, _| evidence.rows[4].outcome = "applied".to_owned()), [Breach::Wrong]);
+    assert_eq!(found(|evidence, _| evidence.rows[4].released_at = Some(9)), [Breach::Wrong]);
     let moved = |evidence: &mut Evidence, _: &mut Ledger| {
         shipment(evidence)["status_history"][1]["moved"] = json!(true);
     };

@@ -1,4 +1,5 @@
-//! A run against `rastro`: killed at random points under load, its start included, and out of disk in between; then everything is compared.
+//! A run against `rastro`: killed at random points under load, its start included, and out of disk in between, with an
+//! operator who redrives; then everything is compared.
 
 mod disk;
 
@@ -19,8 +20,10 @@ use crate::evidence;
 use crate::faults::inject::Injected;
 use crate::ledger::Ledger;
 use crate::load::Load;
+use crate::operator::Operator;
 use crate::probe::Probe;
 use crate::progress::Progress;
+use crate::refusals::{self, Mender};
 use crate::report::Report;
 use crate::stage;
 use crate::yard::Yard;
@@ -45,30 +48,39 @@ const AT_A_TIME: usize = 32;
 ///
 /// # Panics
 /// The harness cannot do its work, or the program does not start at all.
-pub async fn run(runs: usize, seed: u64, progress: Progress) -> Report {
+pub async fn run(runs: usize, seed: u64, park_seconds: u64, progress: Progress) -> Report {
     let program = tokio::task::spawn_blocking(binary::rastro).await.expect("the program is built");
     let logs = tempfile::tempdir().expect("a temporary directory can be made");
     let disk = Disk::mount(logs.path(), &progress);
-    let data = disk.path().display().to_string();
-    let environment = [("ENV", "development"), ("DATA_DIR", data.as_str()), ("LOG_LEVEL", "warn")];
+    let (data, park_seconds) = (disk.path().display().to_string(), park_seconds.to_string());
+    let environment = [
+        ("ENV", "development"),
+        ("DATA_DIR", data.as_str()),
+        ("LOG_LEVEL", "warn"),
+        ("PARK_SECONDS", park_seconds.as_str()),
+    ];
     let mut rastro = Served::start("rastro", program, &environment, logs.path());
     rastro.ready().await;
     let urls = [rastro.url.clone()];
     let (doors, yard) = (Doors::open(&rastro.nobody(), &urls).await, Arc::<Yard>::default());
     let probe = Probe::of(doors.admin.clone(), 1);
     probe.recovered().await.expect("the program works before it is killed");
+    let file = disk.path().join("rastro.sqlite");
+    refusals::sqlite::set(&file).expect("the file takes a rule");
+    let operator = Operator::begin(&doors.admin, Mender::Sqlite, seed);
     let load = Load::begin(&doors, &yard, SOURCES, seed);
 
     let mut course = Course { rastro, probe, disk, sequence: Sequence::of(seed), ended: Vec::new() };
     let faults = course.run(runs, &load, &progress).await;
     let mut ledgers = load.end().await;
+    ledgers.push(operator.end().await);
     let Course { mut rastro, probe, disk, mut ended, .. } = course;
+    evidence::released(async || evidence::embedded::events(&file).expect("the file can be read")).await;
     // One partition: when the last event is decided, all before it are.
     let last = probe.recovered().await;
     ledgers.push(probe.ledger().await);
     let shipments = shown(doors.admin.caller(), &ledgers).await;
     ended.extend(stage::end(&mut rastro).await);
-    let file = disk.path().join("rastro.sqlite");
     let evidence = evidence::embedded::gather(&file, shipments).expect("the file can be read");
     let verdict = check::check(&evidence, &ledgers, &[]);
     let mut report = Report::of(faults, &ledgers, ended, verdict);

@@ -12,12 +12,24 @@ use super::{Evidence, Row};
 /// The only partition of the embedded log.
 const PARTITION: i32 = 0;
 
+/// The topic of events.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn events(file: &Path) -> rusqlite::Result<Vec<Record>> {
+    records(&open(file)?, "log_events")
+}
+
+fn open(file: &Path) -> rusqlite::Result<Connection> {
+    Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY)
+}
+
 /// Gathers what stands in `file`; `shipments` is what GETs showed.
 ///
 /// # Errors
 /// The file cannot be read.
 pub fn gather(file: &Path, shipments: BTreeMap<String, Value>) -> rusqlite::Result<Evidence> {
-    let database = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    let database = open(file)?;
     let rows = {
         let mut all = database.prepare("SELECT offset, row FROM status_events")?;
         let all = all.query_map([], |found| Ok(row(found.get(0)?, &found.get::<_, String>(1)?)))?;
@@ -63,6 +75,7 @@ fn row(offset: i64, json: &str) -> Row {
         outcome: text(&row["outcome"]).unwrap_or_default(),
         reason: text(&row["outcome_reason"]),
         to: text(&row["to"]),
+        released_at: row["released_at"]["offset"].as_i64(),
     }
 }
 

@@ -4,9 +4,17 @@ pub mod embedded;
 pub mod pair;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 use acceptance::topic::Record;
 use serde_json::Value;
+
+use crate::model;
+
+/// Longest time until nothing is parked any more, besides that for which it is: a processor looks each second.
+const RELEASED: Duration = Duration::from_secs(120);
+/// Between two looks at the whole topic.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Where a record stands: partition and offset.
 pub type Position = (i32, i64);
@@ -24,6 +32,8 @@ pub struct Row {
     pub reason: Option<String>,
     /// The status afterwards, or the claimed one.
     pub to: Option<String>,
+    /// The offset of the record that released it, when it was parked.
+    pub released_at: Option<i64>,
 }
 
 /// What was found.
@@ -47,4 +57,12 @@ pub struct Evidence {
 #[must_use]
 pub fn position(record: &Record) -> Position {
     (record.partition.unwrap_or_default(), record.offset)
+}
+
+/// Waits until nothing waits for a dead letter, by what `events` reads of the topic. When that does not come about, it is found afterwards.
+pub async fn released(mut events: impl AsyncFnMut() -> Vec<Record>) {
+    let begun = Instant::now();
+    while begun.elapsed() < RELEASED && !model::fold(&events().await).waiting.is_empty() {
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
 }

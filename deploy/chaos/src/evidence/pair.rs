@@ -73,17 +73,19 @@ pub async fn gather(servers: &Servers, name: &str, admin: &Client) -> Evidence {
 }
 
 fn row(document: &Document) -> Row {
-    let number = |name: &str| {
-        let value = document.get(name).expect("a row says where its record stands");
-        value.as_i64().or_else(|| value.as_i32().map(i64::from)).expect("a whole number")
-    };
     Row {
         number: text(document, "tracking_number").unwrap_or_default(),
-        position: (i32::try_from(number("p")).expect("a partition"), number("o")),
+        position: (i32::try_from(number(document, "p")).expect("a partition"), number(document, "o")),
         outcome: text(document, "outcome").unwrap_or_default(),
         reason: text(document, "reason"),
         to: text(document, "to"),
+        released_at: document.get_document("released_at").ok().map(|released| number(released, "o")),
     }
+}
+
+fn number(document: &Document, name: &str) -> i64 {
+    let value = document.get(name).expect("a position is whole");
+    value.as_i64().or_else(|| value.as_i32().map(i64::from)).expect("a whole number")
 }
 
 fn text(document: &Document, name: &str) -> Option<String> {

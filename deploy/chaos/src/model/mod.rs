@@ -1,30 +1,40 @@
-//! What must have become of the log: a fold of all of its records, by the model of `play`, which shares no code with the services.
+//! What must have become of a log: a fold of all of its records, by the model of `play`, which shares no code with the services. When each
+//! event is judged is said here ([`turns`]), what it is then judged to be there.
 
 mod reading;
+#[cfg(test)]
+mod tests;
+mod turns;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use acceptance::topic::Record;
 use play::claim::Status;
 use play::document::Document;
-use play::history::{History, Scan};
+use play::history::History;
 use play::outcome::Outcome;
 use play::plan::{Event, Plan, Policy};
 
-use crate::evidence::{Position, position};
-use reading::{Created, Reading, Report, read};
+use crate::evidence::Position;
+use reading::{Created, Report, Said, read};
+pub use turns::ReleasedBy;
+use turns::{Fate, Turns};
 
 /// What must have become of one event that is no duplicate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Judged {
     /// Its id, as its record says.
     pub event_id: String,
-    /// Its first record.
+    /// Its first record; of one that was redriven with success, that.
     pub position: Position,
     /// What became of it, in the words of the contract.
     pub outcome: &'static str,
     /// Why.
     pub reason: Option<String>,
+    /// What became of it before, for a while.
+    pub before: Vec<&'static str>,
+    /// What released it, and at which offset of its partition, when it was parked.
+    pub released: Option<(ReleasedBy, i64)>,
     /// When it happened, in milliseconds.
     pub millis: i64,
 }
@@ -34,7 +44,7 @@ pub struct Judged {
 pub struct Account {
     /// How it was judged.
     pub policy: Policy,
-    /// Its creation and its events, in the order of the log; no duplicates.
+    /// Its creation and its events, in the order in which they were judged: that of the log, unless some were parked. No duplicates.
     pub judged: Vec<Judged>,
     /// Its status.
     pub status: &'static str,
@@ -54,7 +64,7 @@ pub struct Shown {
 }
 
 impl Account {
-    /// The ids of those that are in the history, without the creation, in order of their times; of one time, in the order of the log.
+    /// The ids of those that are in the history, without the creation, in order of their times; of one time, in the order in which they entered.
     #[must_use]
     pub fn history(&self) -> Vec<&str> {
         let entered = self.judged.iter().skip(1).filter(|event| matches!(event.outcome, "applied" | "recorded"));
@@ -73,7 +83,11 @@ pub struct Expected {
     pub strangers: BTreeMap<String, Vec<Judged>>,
     /// Where the records stand that cannot be processed.
     pub poison: BTreeSet<Position>,
-    /// Records that the model does not expect at all: a second creation, or one behind events about its number.
+    /// Where those stand that the store refuses.
+    pub refused: BTreeSet<Position>,
+    /// The shipments of which a dead letter is waited for still.
+    pub waiting: Vec<String>,
+    /// Records that the model does not expect at all: a second creation, one behind events about its number, a release before its time.
     pub odd: Vec<String>,
     /// How many records repeat one before them.
     pub duplicates: usize,
@@ -91,79 +105,87 @@ impl Expected {
 /// Folds `records`, which are in order of their partitions and offsets.
 #[must_use]
 pub fn fold(records: &[Record]) -> Expected {
-    let mut expected = Expected::default();
-    let mut shipments: BTreeMap<String, (Option<Created>, Vec<Report>)> = BTreeMap::new();
-    for record in records {
-        match read(record) {
-            Reading::Poison => drop(expected.poison.insert(position(record))),
-            Reading::Reported(number, report) => shipments.entry(number).or_default().1.push(*report),
-            Reading::Created(number, created) => match shipments.entry(number.clone()).or_default() {
-                (first @ None, reports) if reports.is_empty() => *first = Some(created),
-                (Some(first), _) if first.event_id == created.event_id => expected.duplicates += 1,
-                _ => expected.odd.push(format!("the creation of {number} at {:?}", created.position)),
-            },
-        }
+    let mut numbers: BTreeMap<String, Turns> = BTreeMap::new();
+    for reading in records.iter().map(read) {
+        numbers.entry(reading.number.clone()).or_default().take(reading);
     }
-    for (number, (created, reports)) in shipments {
-        match created {
-            Some(created) => {
-                let account = account(&number, &created, reports, &mut expected.duplicates);
-                expected.accounts.insert(number, account);
-            }
-            None => {
-                let judged = refused(&number, &reports, "SHIPMENT_NOT_FOUND", &mut expected.duplicates);
-                expected.strangers.insert(number, judged);
-            }
+    let mut expected = Expected::default();
+    for (number, mut turns) in numbers {
+        expected.poison.extend(turns.poison.drain(..));
+        expected.refused.extend(turns.refused.drain(..));
+        expected.odd.append(&mut turns.odd);
+        expected.duplicates += turns.duplicates;
+        if turns.waits() {
+            expected.waiting.push(number.clone());
+        }
+        if let Some(created) = turns.created.take() {
+            let account = account(&number, &created, &turns);
+            expected.accounts.insert(number, account);
+        } else if !turns.events.is_empty() {
+            let (judged, ..) = judged(&number, Policy::Strict, &turns);
+            expected.strangers.insert(number, judged);
         }
     }
     expected
 }
 
-fn account(number: &str, created: &Created, reports: Vec<Report>, duplicates: &mut usize) -> Account {
-    // A client may report about its own shipments only. No two callers have the same keys, so one's do not meet the other's.
-    let (own, foreign): (Vec<_>, Vec<_>) = reports
-        .into_iter()
-        .partition(|report| report.client_id.as_ref().is_none_or(|client| *client == created.client_id));
-    let (mut judged, document, status) = play(number, created.policy, &own, duplicates);
+fn account(number: &str, created: &Created, turns: &Turns) -> Account {
+    let (events, document, status) = judged(number, created.policy, turns);
     let mut moves = BTreeSet::from([created.event_id.clone()]);
     if created.policy == Policy::Strict {
-        let applied = judged.iter().filter(|event| event.outcome == "applied");
+        let applied = events.iter().filter(|event| event.outcome == "applied");
         moves.extend(applied.map(|event| event.event_id.clone()));
     }
-    let id = |index: usize| own[index].event_id.clone();
+    let by_policy: Vec<&str> = by_policy(turns).map(|report| report.event_id.as_str()).collect();
+    let id = |index: usize| by_policy[index].to_owned();
     let shown = document.map(|Document { moves: moved, attempts, last_scan, exception }| {
         moves.extend(moved.into_iter().map(id));
         Shown { attempts, last_scan: last_scan.map(id), exception: exception.map(id) }
     });
-    judged.extend(refused(number, &foreign, "FORBIDDEN", duplicates));
-    judged.push(Judged {
+    let creation = Judged {
         event_id: created.event_id.clone(),
         position: created.position,
         outcome: "applied",
         reason: None,
+        before: Vec::new(),
+        released: None,
         millis: created.millis,
-    });
-    judged.sort_by_key(|event| event.position);
+    };
+    let judged = [creation].into_iter().chain(events).collect();
     Account { policy: created.policy, judged, status, moves, shown }
 }
 
-/// Events that are rejected for `reason`, whatever they claim, unless their key was there before.
-fn refused(number: &str, reports: &[Report], reason: &str, duplicates: &mut usize) -> Vec<Judged> {
-    let (mut judged, _, _) = play(number, Policy::Strict, reports, duplicates);
-    for event in judged.iter_mut().filter(|event| event.outcome != "conflict") {
-        event.outcome = "rejected";
-        event.reason = Some(reason.to_owned());
-    }
-    judged
+/// What the policy judges, in the order in which it does.
+fn by_policy(turns: &Turns) -> impl Iterator<Item = &Report> {
+    let events = turns.order.iter().map(|&index| &turns.events[index]);
+    events.filter(|event| event.fate == Fate::Judged).map(|event| &event.report)
 }
 
-/// What the model says of these reports: outcomes without duplicates, the document of the field policy, the status.
+/// What becomes of all events, in the order in which it does, those that wait still at the end; the document of the field policy, the status.
+fn judged(number: &str, policy: Policy, turns: &Turns) -> (Vec<Judged>, Option<Document>, &'static str) {
+    let (results, document, status) = play(number, policy, &by_policy(turns).collect::<Vec<_>>());
+    let mut results = results.into_iter();
+    let waiting = (0..turns.events.len()).filter(|&index| turns.events[index].fate == Fate::Parked);
+    let judged = turns.order.iter().copied().chain(waiting).map(|index| {
+        let turns::Event { report, fate, before, released } = &turns.events[index];
+        let (outcome, reason) = match *fate {
+            Fate::Told(outcome, reason) => (outcome, Some(reason.to_owned())),
+            Fate::Parked => ("parked", None),
+            Fate::Judged => results.next().expect("a result for each"),
+        };
+        let Report { event_id, position, millis, .. } = report;
+        let (event_id, before) = (event_id.clone(), before.clone());
+        Judged { event_id, position: *position, outcome, reason, before, released: *released, millis: *millis }
+    });
+    (judged.collect(), document, status)
+}
+
+/// What the model says of these reports, each of which has a key of its own: outcomes, the document of the field policy, the status.
 fn play(
     number: &str,
     policy: Policy,
-    reports: &[Report],
-    duplicates: &mut usize,
-) -> (Vec<Judged>, Option<Document>, &'static str) {
+    reports: &[&Report],
+) -> (Vec<(&'static str, Option<String>)>, Option<Document>, &'static str) {
     let scans = reports.iter().map(|report| report.scan.clone()).collect();
     let history = History { line: 0, carrier: String::new(), number: number.to_owned(), scans };
     let events = history.scans.iter().zip(reports).map(|(scan, report)| Event {
@@ -176,23 +198,13 @@ fn play(
     });
     let plan = Plan { history: &history, policy, events: events.collect() };
     let played = play::model::play(&plan);
-    let mut judged = Vec::new();
-    for (report, result) in reports.iter().zip(&played.results) {
-        let (outcome, reason) = match result {
-            Ok(Outcome::Applied) => ("applied", None),
-            Ok(Outcome::Recorded) => ("recorded", None),
-            Ok(Outcome::Conflict) => ("conflict", Some("KEY_CONFLICT".to_owned())),
-            Ok(Outcome::Rejected(reason)) => ("rejected", Some(reason.clone())),
-            Ok(Outcome::Duplicate) => {
-                *duplicates += 1;
-                continue;
-            }
-            Ok(Outcome::DeadLettered) | Err(_) => ("dead_lettered", None),
-        };
-        let (event_id, position, millis) = (report.event_id.clone(), report.position, report.millis);
-        judged.push(Judged { event_id, position, outcome, reason, millis });
-    }
-    (judged, played.document, played.final_status.map_or("", Status::as_str))
+    let results = played.results.into_iter().map(|result| match result {
+        Ok(Outcome::Applied) => ("applied", None),
+        Ok(Outcome::Recorded) => ("recorded", None),
+        Ok(Outcome::Rejected(reason)) => ("rejected", Some(reason)),
+        other => unreachable!("of keys that are all different: {other:?}"),
+    });
+    (results.collect(), played.document, played.final_status.map_or("", Status::as_str))
 }
 
 /// Ids that stand for two events, and events that have two ids: an id is derived from key and payload.
@@ -201,10 +213,9 @@ pub fn ambiguous_ids(records: &[Record]) -> Vec<String> {
     let (mut by_id, mut by_content) = (HashMap::new(), HashMap::new());
     let mut odd = Vec::new();
     for record in records {
-        let Reading::Reported(number, report) = read(record) else { continue };
-        let Scan { claim, reason, place, code, location, .. } = &report.scan;
-        let second = report.millis.div_euclid(1000);
-        let content = format!("{number} {} {claim} {place:?} {code:?} {location:?} {reason:?} {second}", report.key);
+        let reading = read(record);
+        let Said::Reported(report) = reading.said else { continue };
+        let content = format!("{} {} {}", reading.number, report.key, report.content());
         let id = report.event_id;
         if by_id.entry(id.clone()).or_insert_with(|| content.clone()) != &content {
             odd.push(format!("{id} stands for two events"));

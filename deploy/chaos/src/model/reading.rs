@@ -10,10 +10,14 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::evidence::{Position, position};
+use crate::refusals;
 
 /// The types of the records that are no poison (contract section 5).
 const CREATED: &str = "com.rastro.shipment.created.v1";
 const REPORTED: &str = "com.rastro.shipment.status_reported.v1";
+const RELEASED: &str = "com.rastro.shipment.parking_released.v1";
+/// The header of a record that repeats another one.
+const REPLAY_OF: &str = "x-replay-of";
 
 /// A report as its record holds it.
 pub(super) struct Report {
@@ -25,6 +29,26 @@ pub(super) struct Report {
     pub(super) millis: i64,
     /// The client that reports; `None` for everybody else.
     pub(super) client_id: Option<String>,
+    /// The record that it repeats, by its offset: somebody had it redriven, or has mended it.
+    pub(super) repeats: Option<i64>,
+}
+
+impl Report {
+    /// Whether the two, which have one key, are one event.
+    pub(super) fn says_the_same(&self, other: &Self) -> bool {
+        self.content() == other.content()
+    }
+
+    /// What is compared of it, in words.
+    pub(super) fn content(&self) -> String {
+        let Scan { claim, reason, place, code, location, .. } = &self.scan;
+        format!("{claim} {place:?} {code:?} {location:?} {reason:?} {}", self.millis.div_euclid(1000))
+    }
+
+    /// Whether the store does not take it.
+    pub(super) fn is_refused(&self) -> bool {
+        self.repeats.is_none() && self.scan.place.as_deref().is_some_and(refusals::is_refused)
+    }
 }
 
 /// A registration as its record holds it.
@@ -34,43 +58,71 @@ pub(super) struct Created {
     pub(super) policy: Policy,
     pub(super) client_id: String,
     pub(super) millis: i64,
+    /// How long a dead letter of the shipment is waited for; 0: not at all.
+    pub(super) park_seconds: i64,
 }
 
-/// What a record says, about which number.
-pub(super) enum Reading {
-    Created(String, Created),
-    Reported(String, Box<Report>),
+/// A record.
+pub(super) struct Reading {
+    /// The number that its key says it is about.
+    pub(super) number: String,
+    pub(super) position: Position,
+    /// The time that it bears, in milliseconds.
+    pub(super) time: i64,
+    /// The record that it repeats, by its offset.
+    pub(super) repeats: Option<i64>,
+    pub(super) said: Said,
+}
+
+/// What a record says.
+pub(super) enum Said {
+    Created(Created),
+    Reported(Box<Report>),
+    /// It is this time by now, in milliseconds: what should have come until then is not waited for any more.
+    Released(i64),
     /// What the contract does not know.
     Poison,
 }
 
 /// Reads a record.
 pub(super) fn read(record: &Record) -> Reading {
-    let value: Option<Value> = record.value.as_deref().and_then(|value| serde_json::from_slice(value).ok());
-    let Some(value) = value else { return Reading::Poison };
-    let number = value["tracking_number"].as_str().unwrap_or_default();
-    if number.is_empty() || number != record.key_text() {
-        return Reading::Poison;
+    let number = record.key_text().to_owned();
+    let (position, time) = (position(record), record.timestamp.unwrap_or_default());
+    let repeats = record.header(REPLAY_OF).and_then(|of| repeated(of, position));
+    let said = said(record, &number, repeats).unwrap_or(Said::Poison);
+    Reading { number, position, time, repeats, said }
+}
+
+/// The offset in `<topic>/<partition>/<offset>`, of a record on the same partition.
+fn repeated(of: &str, (partition, _): Position) -> Option<i64> {
+    let mut parts = of.rsplit('/');
+    let offset = parts.next()?.parse().ok()?;
+    (parts.next()?.parse() == Ok(partition)).then_some(offset)
+}
+
+fn said(record: &Record, number: &str, repeats: Option<i64>) -> Option<Said> {
+    let value: Value = serde_json::from_slice(record.value.as_deref()?).ok()?;
+    if number.is_empty() || value["tracking_number"] != number {
+        return None;
     }
     let event_id = record.header("ce_id").unwrap_or_default().to_owned();
-    let reading = match record.header("ce_type") {
-        Some(CREATED) => created(record, &value, event_id).map(|created| Reading::Created(number.to_owned(), created)),
-        Some(REPORTED) => {
-            reported(record, &value, event_id).map(|report| Reading::Reported(number.to_owned(), Box::new(report)))
-        }
+    match record.header("ce_type")? {
+        CREATED => created(record, &value, event_id).map(Said::Created),
+        REPORTED => reported(record, &value, event_id, repeats).map(|report| Said::Reported(Box::new(report))),
+        RELEASED => instant(&value["until"]).map(|until| Said::Released(millis(until))),
         _ => None,
-    };
-    reading.unwrap_or(Reading::Poison)
+    }
 }
 
 fn created(record: &Record, value: &Value, event_id: String) -> Option<Created> {
     let policy = Policy::ALL.into_iter().find(|policy| value["transition_policy"] == policy.as_str())?;
     let client_id = value["client_id"].as_str()?.to_owned();
     let millis = millis(instant(&value["created_at"])?);
-    Some(Created { event_id, position: position(record), policy, client_id, millis })
+    let park_seconds = value["park_seconds"].as_i64().unwrap_or(0);
+    Some(Created { event_id, position: position(record), policy, client_id, millis, park_seconds })
 }
 
-fn reported(record: &Record, value: &Value, event_id: String) -> Option<Report> {
+fn reported(record: &Record, value: &Value, event_id: String, repeats: Option<i64>) -> Option<Report> {
     let text = |name: &str| value[name].as_str().map(str::to_owned);
     let status = Status::ALL.into_iter().find(|status| value["status"] == status.as_str());
     let kind = Kind::ALL.into_iter().find(|kind| value["kind"] == kind.as_str());
@@ -101,7 +153,7 @@ fn reported(record: &Record, value: &Value, event_id: String) -> Option<Report> 
     let reporter = &value["reporter"];
     let client_id =
         (reporter["role"] == "client").then(|| reporter["client_id"].as_str().unwrap_or_default().to_owned());
-    Some(Report { event_id, position: position(record), key, scan, millis, client_id })
+    Some(Report { event_id, position: position(record), key, scan, millis, client_id, repeats })
 }
 
 fn instant(value: &Value) -> Option<OffsetDateTime> {

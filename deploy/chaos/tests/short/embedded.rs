@@ -1,5 +1,6 @@
 //! `rastro`.
 
+use chaos::arguments::PARK_SECONDS;
 use chaos::embedded;
 use chaos::progress::Progress;
 
@@ -13,5 +14,5 @@ const KILLS: usize = 30;
 // contract: "a duplicate is never applied twice"
 #[tokio::test(flavor = "multi_thread")]
 async fn whenever_it_is_killed_the_embedded_program_keeps_what_it_acknowledged() {
-    hold(&embedded::run(KILLS, SEED, Progress::quiet()).await);
+    hold(&embedded::run(KILLS, SEED, PARK_SECONDS, Progress::quiet()).await);
 }

@@ -4,6 +4,7 @@
 mod embedded;
 mod pair;
 
+use chaos::check::Parked;
 use chaos::report::Report;
 
 /// Always the same course; the long runs take other ones.
@@ -15,4 +16,6 @@ fn hold(report: &Report) {
     use std::io::Write;
     std::io::stderr().write_all(report.to_string().as_bytes()).expect("standard error is writable");
     assert!(report.is_sound(), "{}", report.complaints().join("\n"));
+    let Parked { by_redrive, by_time, .. } = report.verdict.parked;
+    assert!(by_redrive > 0 && by_time > 0, "events were parked, and released in both ways");
 }

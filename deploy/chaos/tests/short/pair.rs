@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use acceptance::servers::Servers;
+use chaos::arguments::PARK_SECONDS;
 use chaos::pair;
 use chaos::progress::Progress;
 
@@ -20,5 +21,5 @@ async fn whatever_breaks_the_pair_keeps_what_it_acknowledged() {
     if Servers::given("whatever_breaks_the_pair_keeps_what_it_acknowledged").is_none() {
         return;
     }
-    hold(&pair::run(LENGTH, SEED, Progress::quiet()).await);
+    hold(&pair::run(LENGTH, SEED, PARK_SECONDS, Progress::quiet()).await);
 }

@@ -99,7 +99,7 @@ impl Fleet {
             let step = usize::try_from(state.version - 1).unwrap_or(usize::MAX);
             let claim = WAY.get(step).map_or(Claim::Kind(Kind::Other), |&status| Claim::Status(status));
             let mut body = report(number, claim, offset);
-            body.location = Some(crate::shipment::event::Location { lat: 19.43, lng: -99.13 });
+            body.location = Some(crate::shipment::Location { lat: 19.43, lng: -99.13 });
             let before = state.current_status;
             *state = state.after(entry(&body, claim.status().is_some()), at(1, offset));
             rows.push(EventRow {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use crate::shipment::event::Location;
+use crate::shipment::Location;
 use crate::shipment::registration::Party;
 use crate::shipment::{
     CarrierScan, Claim, Event, EventBody, HistoryEntry, Kind, LogPosition, OlderScan, Outcome, ParkedEvent, Place,

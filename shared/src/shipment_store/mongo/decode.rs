@@ -6,7 +6,7 @@ use std::sync::Arc;
 use mongodb::bson::RawDocument;
 
 use crate::mongo::Members;
-use crate::shipment::event::Location;
+use crate::shipment::Location;
 use crate::shipment::registration::Party;
 use crate::shipment::{
     CarrierScan, Claim, EventBody, EventId, HistoryEntry, Kind, LogPosition, OlderScan, Outcome, ParkedEvent,

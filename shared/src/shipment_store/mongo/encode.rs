@@ -3,7 +3,7 @@
 use std::ffi::CString;
 
 use crate::mongo::BsonWriter;
-use crate::shipment::event::Location;
+use crate::shipment::Location;
 use crate::shipment::registration::{Party, creation_key};
 use crate::shipment::{
     CarrierScan, Claim, EventBody, HistoryEntry, LogPosition, ParkedEvent, Place, Reporter, ShipmentCreated,

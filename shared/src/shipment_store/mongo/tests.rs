@@ -115,7 +115,7 @@ fn a_shipment_with_a_long_history_stays_below_100_kb() {
             place: Some("Centro de distribución Vallejo, Ciudad de México".to_owned()),
             code: Some("AR-17/204".to_owned()),
             reason: Some("recipient_absent".to_owned()),
-            location: Some(crate::shipment::event::Location { lat: 19.43, lng: -99.13 }),
+            location: Some(crate::shipment::Location { lat: 19.43, lng: -99.13 }),
             claim: Claim::Kind(crate::shipment::Kind::Exception),
             ..row("99M-ABC12345", 1_750_000_000 + second).report
         };

@@ -180,12 +180,11 @@ fn judged(number: &str, policy: Policy, turns: &Turns) -> (Vec<Judged>, Option<D
     (judged.collect(), document, status)
 }
 
+/// Outcome and reason.
+type Told = (&'static str, Option<String>);
+
 /// What the model says of these reports, each of which has a key of its own: outcomes, the document of the field policy, the status.
-fn play(
-    number: &str,
-    policy: Policy,
-    reports: &[&Report],
-) -> (Vec<(&'static str, Option<String>)>, Option<Document>, &'static str) {
+fn play(number: &str, policy: Policy, reports: &[&Report]) -> (Vec<Told>, Option<Document>, &'static str) {
     let scans = reports.iter().map(|report| report.scan.clone()).collect();
     let history = History { line: 0, carrier: String::new(), number: number.to_owned(), scans };
     let events = history.scans.iter().zip(reports).map(|(scan, report)| Event {

@@ -56,8 +56,11 @@ impl Log {
     }
 }
 
+/// An event, its outcome, and what released it where.
+type Told<'a> = (&'a str, &'a str, Option<(ReleasedBy, i64)>);
+
 /// The events in the order in which they were judged, with what became of them.
-fn told(expected: &Expected) -> Vec<(&str, &str, Option<(ReleasedBy, i64)>)> {
+fn told(expected: &Expected) -> Vec<Told<'_>> {
     let Account { judged, .. } = &expected.accounts[NUMBER];
     judged.iter().skip(1).map(|event| (event.event_id.as_str(), event.outcome, event.released)).collect()
 }

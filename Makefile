@@ -83,12 +83,12 @@ cost: ## count what one event costs in instructions and hold it against docs/ins
 	@command -v valgrind >/dev/null || { echo 'valgrind is not installed (Debian: apt-get install valgrind)'; exit 1; }
 	@cargo run --quiet --profile sim -p cost --locked -- $(if $(WRITE),write,check) $(KEEP)
 
-chaos: ## break the pair on servers of its own under load, and hold it to account (DURATION=120, in seconds, SEED=1)
+chaos: ## break the pair on servers of its own under load, and hold it to account (DURATION=120, in seconds, SEED=1, PARK=4)
 	@deploy/local/fetch.sh kafka mongodb redis toxiproxy
-	@cargo run --locked -p chaos -- pair --seconds $(or $(DURATION),120) --seed $(or $(SEED),1)
+	@cargo run --locked -p chaos -- pair --seconds $(or $(DURATION),120) --seed $(or $(SEED),1) --park-seconds $(or $(PARK),4)
 
-chaos-embedded: ## kill rastro under load, again and again, and fill its disk (RUNS=200, SEED=1)
-	@cargo run --locked -p chaos -- embedded --runs $(or $(RUNS),200) --seed $(or $(SEED),1)
+chaos-embedded: ## kill rastro under load, again and again, and fill its disk (RUNS=200, SEED=1, PARK=4)
+	@cargo run --locked -p chaos -- embedded --runs $(or $(RUNS),200) --seed $(or $(SEED),1) --park-seconds $(or $(PARK),4)
 
 contract-coverage: ## write which test holds which statement of the contract (docs/contract-coverage.md)
 	@RASTRO_WRITE_CONTRACT_COVERAGE=1 cargo test -p acceptance --test coverage --locked

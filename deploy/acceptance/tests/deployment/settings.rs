@@ -112,6 +112,9 @@ fn ours(compose: &str) -> &str {
     compose.split_once("\n  kafka:\n").expect("the servers stand behind our services").0
 }
 
+/// What the allocators read, and not the programs: mimalloc, and glibc's for librdkafka.
+const ALLOCATORS: [&str; 3] = ["MALLOC_ARENA_MAX", "MIMALLOC_ARENA_EAGER_COMMIT", "MIMALLOC_PURGE_DELAY"];
+
 #[track_caller]
 fn known(place: &str, names: &BTreeSet<String>, asked: &BTreeSet<String>) {
     let unknown: Vec<_> = names.difference(asked).collect();
@@ -155,8 +158,11 @@ fn the_compose_file_and_the_image_set_what_the_programs_read() {
     let image = read(&root.join("deploy/docker/Dockerfile"));
     let (_, runtime) = image.split_once(" AS runtime\n").expect("a stage of that name");
     let lines = runtime.lines().filter(|line| !line.starts_with("ARG ") && !line.starts_with('#'));
-    let set = given(&lines.collect::<Vec<_>>().join("\n"), &['=']);
+    let mut set = given(&lines.collect::<Vec<_>>().join("\n"), &['=']);
     assert!(set.contains("LISTEN_ADDRESS"), "{set:?}");
+    for name in ALLOCATORS {
+        assert!(set.remove(name), "the image does not say {name}");
+    }
     known("the image", &set, &asked);
 }
 

@@ -40,8 +40,10 @@ pub const BATCH_OF_KEYS_BYTES: usize = 16 << 20;
 pub const SMALL_BATCH: usize = 200;
 /// … but not longer than this, counted from when the first of them came: those that came while the lane was at work have waited enough.
 pub const LINGER: Duration = Duration::from_millis(2);
-/// … or than this while another lane is at work, which takes them too when it is done before. As long as a batch takes.
+/// … or, while another lane is at work, which takes them too when it is done before, than a small batch has taken of late: at least this …
 pub const OTHERS_AT_WORK: Duration = Duration::from_millis(10);
+/// … and at most this. A machine that is busy makes batches take longer; to answer that with more and smaller ones would make it busier.
+pub const BUSY_OTHERS_AT_WORK: Duration = Duration::from_millis(50);
 /// So many batches wait at most, in records and in bytes: one for each of the usual four lanes, so that the next is there when one is done.
 const QUEUE_BATCHES: usize = 4;
 /// So many of a strand are taken although others fill the queue: what a lane can't write must not hold up the others.
@@ -204,7 +206,7 @@ impl Lanes {
 
     /// Everything of the batch of `lane` is durable: its offsets may be committed.
     pub(crate) fn finished(&self, lane: usize) {
-        self.queue().reach(lane, Stage::Done);
+        self.queue().finish(lane, tokio::time::Instant::now());
         self.rest(lane);
     }
 

@@ -4,11 +4,15 @@
 //! its records are applied in their order.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::time::Duration;
 
 use shared::event_log::{LogRecord, Offer, Position};
 use tokio::time::Instant;
 
-use super::{Batch, Generation, LINGER, Most, OTHERS_AT_WORK, QUEUE_BATCHES, RESERVED, RESERVED_BYTES, SMALL_BATCH};
+use super::{
+    BUSY_OTHERS_AT_WORK, Batch, Generation, LINGER, Most, OTHERS_AT_WORK, QUEUE_BATCHES, RESERVED, RESERVED_BYTES,
+    SMALL_BATCH,
+};
 
 /// A share of a partition; all of it, where shares are not told apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -68,6 +72,10 @@ struct Partition {
 
 pub(super) struct Queue {
     lanes: usize,
+    /// For each lane when it took the small batch that it has.
+    small_since: Vec<Option<Instant>>,
+    /// How long a small batch has taken of late.
+    usual: Duration,
     /// Most of one batch.
     batch: Most,
     strands: BTreeMap<StrandId, Strand>,
@@ -112,6 +120,8 @@ impl Queue {
     pub(super) fn new(lanes: usize, batch: Most) -> Self {
         Self {
             lanes,
+            small_since: vec![None; lanes],
+            usual: OTHERS_AT_WORK,
             batch,
             strands: BTreeMap::new(),
             partitions: HashMap::new(),
@@ -194,7 +204,7 @@ impl Queue {
             // Those of strands that are in flight are taken by the lanes that have these.
             return if self.closed { Turn::End } else { Turn::Wait(None) };
         }
-        let patience = if others { OTHERS_AT_WORK } else { LINGER };
+        let patience = if others { self.usual.clamp(OTHERS_AT_WORK, BUSY_OTHERS_AT_WORK) } else { LINGER };
         let due = since.unwrap_or(now) + patience;
         if ready < SMALL_BATCH && !self.closed && now < due {
             self.is_watched = true;
@@ -203,7 +213,9 @@ impl Queue {
         // Of little one lane takes all. Of much each takes its share of the strands, or two lanes would have them all, and the others nothing.
         let strands = self.strands.len();
         let most = if ready < SMALL_BATCH * self.lanes { strands } else { strands.div_ceil(self.lanes) };
-        Turn::Work(self.cut(lane, most))
+        let batch = self.cut(lane, most);
+        self.small_since[lane] = (batch.records.len() < SMALL_BATCH).then_some(now);
+        Turn::Work(batch)
     }
 
     /// Whether another lane has work too.
@@ -244,6 +256,14 @@ impl Queue {
         batch
     }
 
+    /// All of the batch of `lane` is done.
+    pub(super) fn finish(&mut self, lane: usize, now: Instant) {
+        self.reach(lane, Stage::Done);
+        if let Some(since) = self.small_since[lane].take() {
+            self.usual = (self.usual * 3 + (now - since)) / 4;
+        }
+    }
+
     /// The batch of `lane` has come so far.
     pub(super) fn reach(&mut self, lane: usize, stage: Stage) {
         for (id, strand) in &mut self.strands {
@@ -265,6 +285,7 @@ impl Queue {
 
     /// The batch of `lane` is given up, what of it is not done.
     pub(super) fn give_up(&mut self, lane: usize) {
+        self.small_since[lane] = None;
         for (id, strand) in &mut self.strands {
             if let Some(batch) = strand.in_flight.take_if(|batch| batch.lane == lane)
                 && self.partitions.get(&id.partition).is_some_and(|known| known.generation == batch.generation)

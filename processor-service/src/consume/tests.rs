@@ -96,6 +96,33 @@ async fn a_small_batch_waits_a_moment_and_a_little_longer_for_a_lane_at_work() {
     assert_eq!(begun.elapsed(), Duration::ZERO, "enough is there");
 }
 
+/// How long a small batch waits for a lane at work after batches that took so many milliseconds.
+async fn wait_after(took: &[u64]) -> Duration {
+    let lanes = lanes(2);
+    lanes.assigned(&[0, 1]);
+    for (offset, &millis) in (0..).zip(took) {
+        offer_all(&lanes, 0, offset..offset + 1);
+        take(&lanes, 0).await;
+        tokio::time::advance(Duration::from_millis(millis)).await;
+        lanes.finished(0);
+    }
+    offer_all(&lanes, 0, 1_000..1_001);
+    take(&lanes, 0).await;
+    let begun = tokio::time::Instant::now();
+    offer_all(&lanes, 1, 0..1);
+    take(&lanes, 1).await;
+    begun.elapsed()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_small_batch_waits_for_others_as_long_as_small_batches_take_of_late() {
+    let after_thirties = wait_after(&[30; 4]).await;
+    assert!(OTHERS_AT_WORK < after_thirties && after_thirties < Duration::from_millis(30), "{after_thirties:?}");
+    assert_eq!(wait_after(&[1; 4]).await, OTHERS_AT_WORK);
+    assert_eq!(wait_after(&[500; 4]).await, BUSY_OTHERS_AT_WORK);
+    assert_eq!(wait_after(&[[500; 4], [1; 4], [1; 4], [1; 4], [1; 4]].concat()).await, OTHERS_AT_WORK);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_lane_that_waits_is_woken_by_a_record_of_a_strand_that_is_free() {
     let lanes = lanes(2);

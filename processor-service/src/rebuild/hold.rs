@@ -153,6 +153,10 @@ impl Holding {
 impl ShipmentWriter for Holding {
     async fn states(&self, numbers: &[TrackingNumber]) -> Result<HashMap<TrackingNumber, Shipment>, StoreError> {
         let mut shipments = self.shipments.lock().await;
+        if shipments.len() >= self.most {
+            // Many were read, and few of them changed: these can be read again.
+            shipments.retain(|_, kept| kept.is_held);
+        }
         let (kept, unknown): (Vec<_>, Vec<_>) = numbers.iter().partition(|number| shipments.contains_key(*number));
         let mut states = if unknown.is_empty() { HashMap::new() } else { self.store.states(&unknown).await? };
         shipments.extend(states.iter().map(|(&number, shipment)| (number, Kept::known(shipment.clone()))));

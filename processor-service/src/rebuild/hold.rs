@@ -3,7 +3,7 @@
 //! of them, and at the end.
 //!
 //! Rows are written at once, as ever, so they stand before the states that they are of. What is held back is not durable: the offsets behind it
-//! are told only when a flush that began later has ended ([`Held::flushes`]), and a rebuild that is killed goes on from there. A registration is
+//! are told only when a flush that began later has ended ([`Holding::flushes`]), and a rebuild that is killed goes on from there. A registration is
 //! not held back: it is what a store may refuse.
 
 use std::collections::HashMap;

@@ -76,7 +76,9 @@ async fn back(tools: &Tools, working: &Working) -> Result<Finished, ToolError> {
     let from = working.change(|known| known.quiescing(to)).await?.live;
     let switched = async {
         let left_at = left(tools, &stop, from, &held).await?;
-        // Its group may be forgotten by now, and a process that was frozen may have committed since.
+        // Its group may be forgotten by now, and a process that was frozen may have committed since. That one joins the group again before it sees
+        // that it should leave, and the offsets of a group with members are theirs.
+        until_empty(tools, &stop, to).await?;
         tools.replay.commit(to, &known.kept_at).await?;
         working.change(|known| known.switched(to, &left_at)).await.map_err(ToolError::from)
     };
@@ -95,8 +97,14 @@ async fn back(tools: &Tools, working: &Working) -> Result<Finished, ToolError> {
 
 /// Waits until the processors have left; where they left the log.
 async fn left(tools: &Tools, stop: &CancellationToken, live: Generation, held: &Held) -> Result<Offsets, ToolError> {
+    until_empty(tools, stop, live).await?;
+    where_it_stands(tools, live, held).await
+}
+
+/// Waits until nobody is in the group of a generation.
+async fn until_empty(tools: &Tools, stop: &CancellationToken, generation: Generation) -> Result<(), ToolError> {
     let begun = Instant::now();
-    while tools.replay.has_members(live).await? {
+    while tools.replay.has_members(generation).await? {
         if begun.elapsed() > LEAVE_PATIENCE {
             return Err(ToolError::Refused(format!(
                 "the processors have not left within {} s: one of them does not see that it should (is it of an older version, or cannot \
@@ -107,7 +115,7 @@ async fn left(tools: &Tools, stop: &CancellationToken, live: Generation, held: &
         let paused = stop.run_until_cancelled(tokio::time::sleep(LOOK_INTERVAL)).await;
         paused.ok_or(ToolError::Stopped)?;
     }
-    where_it_stands(tools, live, held).await
+    Ok(())
 }
 
 /// Brings `to` to exactly `left_at`, and never beyond: what is beyond has not been published. Says how many records that took.

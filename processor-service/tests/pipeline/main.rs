@@ -7,6 +7,7 @@ mod parking;
 mod port;
 mod rebuilds;
 mod redriven;
+mod rollback;
 mod storm;
 mod world;
 

@@ -12,6 +12,7 @@ use processor_service::{Ports, Processor};
 use shared::applied::AppliedAnnouncer;
 use shared::dead_letters::REPLAY_OF;
 use shared::event_log::memory::MemoryLog;
+use shared::event_log::replay::EventReplay;
 use shared::event_log::{Header, NewRecord, Position, Topic};
 use shared::metrics::MetricRegistry;
 use shared::projection::memory::MemoryProjection;
@@ -29,13 +30,13 @@ use crate::world::{
 };
 
 /// A world whose projection has generations.
-struct Rebuilt {
-    world: World,
+pub(crate) struct Rebuilt {
+    pub(crate) world: World,
     generations: MemoryProjection,
 }
 
 impl Rebuilt {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let world = World::new();
         let generations = MemoryProjection::of(world.store.clone());
         Self { world, generations }
@@ -54,11 +55,17 @@ impl Rebuilt {
     }
 
     async fn try_run(&self, line: &str) -> Result<Finished, ToolError> {
-        let command = Command::from_arguments(line.split(' ').map(OsString::from)).expect("understood");
-        tokio::time::timeout(PATIENCE, tools::run(&command, &self.tools())).await.expect("ends in time")
+        self.try_run_on(line, Arc::new(self.world.log.clone())).await
     }
 
-    async fn run(&self, line: &str) -> Finished {
+    /// The same with another log.
+    pub(crate) async fn try_run_on(&self, line: &str, replay: Arc<dyn EventReplay>) -> Result<Finished, ToolError> {
+        let command = Command::from_arguments(line.split(' ').map(OsString::from)).expect("understood");
+        let tools = Tools { replay, ..self.tools() };
+        tokio::time::timeout(PATIENCE, tools::run(&command, &tools)).await.expect("ends in time")
+    }
+
+    pub(crate) async fn run(&self, line: &str) -> Finished {
         self.try_run(line).await.unwrap_or_else(|error| panic!("{line}: {error}"))
     }
 

@@ -47,7 +47,8 @@ configure() { mkdir -p data; }
 # The cache and the oplog are held small: by default they take half of the memory and 5 % of the disk.
 launch() {
   exec setsid "$mongod" --bind_ip 127.0.0.1 --port "$mongo_port" --nounixsocket --dbpath data \
-    --replSet rs0 --oplogSize 1024 --wiredTigerCacheSizeGB 2 --setParameter diagnosticDataCollectionEnabled=false
+    --replSet rs0 --oplogSize 1024 --wiredTigerCacheSizeGB 2 --setParameter diagnosticDataCollectionEnabled=false \
+    --setParameter minSnapshotHistoryWindowInSeconds=0
 }
 
 ready() { python3 "$local_scripts/replica_set.py" 127.0.0.1 "$mongo_port" "$mongo_advertised_port"; }

@@ -2,6 +2,7 @@
 //! the newest position, both acknowledged by a majority. Nothing is decided. The platform looks up the states that it does not remember, and
 //! keys only where one is there already; what the look-up costs is seen by a writer that has none, beside.
 
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::io::Write;
 use std::time::{Duration, Instant};
 
@@ -104,6 +105,10 @@ impl BareStore {
         how: Writer,
         at_most: Duration,
     ) -> Result<Rate, Failure> {
+        let mut suffixes = suffixes.to_vec();
+        if how.mixes {
+            suffixes.sort_by_cached_key(|suffix| BuildHasherDefault::<DefaultHasher>::default().hash_one(suffix));
+        }
         let begin = Instant::now();
         let mut running = JoinSet::new();
         for suffixes in suffixes.chunks(suffixes.len().div_ceil(how.lanes).max(1)) {
@@ -178,6 +183,9 @@ pub struct Writer {
     pub lanes: usize,
     /// Whether the keys of a batch are looked up before.
     pub looks_up: bool,
+    /// Whether the shipments of a batch lie anywhere in the collection, and not one behind the other: tracking numbers come in no order, and
+    /// partitions mix them.
+    pub mixes: bool,
 }
 
 /// A command that writes many documents.

@@ -22,12 +22,13 @@ use crate::systems::CONNECTIONS;
 use crate::systems::pair::watched_server;
 use crate::walk::Walk;
 
-/// The bare MongoDB writers: by lanes, and once more without the look-up, to see what that costs.
-const WRITERS: [(&str, Writer); 4] = [
-    ("MongoDB writer, 1 lane", Writer { lanes: 1, looks_up: true }),
-    ("MongoDB writer, 2 lanes", Writer { lanes: 2, looks_up: true }),
-    ("MongoDB writer, 4 lanes", Writer { lanes: 4, looks_up: true }),
-    ("MongoDB writer, 2 lanes, nothing looked up", Writer { lanes: 2, looks_up: false }),
+/// The bare MongoDB writers: by lanes; without the look-up; and with shipments that do not lie beside one another, to see what these cost.
+const WRITERS: [(&str, Writer); 5] = [
+    ("MongoDB writer, 1 lane", Writer { lanes: 1, looks_up: true, mixes: false }),
+    ("MongoDB writer, 2 lanes", Writer { lanes: 2, looks_up: true, mixes: false }),
+    ("MongoDB writer, 4 lanes", Writer { lanes: 4, looks_up: true, mixes: false }),
+    ("MongoDB writer, 2 lanes, nothing looked up", Writer { lanes: 2, looks_up: false, mixes: false }),
+    ("MongoDB writer, 4 lanes, shipments mixed", Writer { lanes: 4, looks_up: true, mixes: true }),
 ];
 /// Events a second for which there are numbers: more than two processors can do.
 const WRITER_MOST: usize = 60_000;

@@ -44,7 +44,8 @@ fetch() {
 
 configure() { mkdir -p data; }
 
-# The cache and the oplog are held small: by default they take half of the memory and 5 % of the disk.
+# The cache and the oplog are held small: by default they take half of the memory and 5 % of the disk. Nobody reads the past, so no old versions
+# are kept for it (docs/performance.md).
 launch() {
   exec setsid "$mongod" --bind_ip 127.0.0.1 --port "$mongo_port" --nounixsocket --dbpath data \
     --replSet rs0 --oplogSize 1024 --wiredTigerCacheSizeGB 2 --setParameter diagnosticDataCollectionEnabled=false \

@@ -44,8 +44,8 @@ pub const LINGER: Duration = Duration::from_millis(2);
 pub const OTHERS_AT_WORK: Duration = Duration::from_millis(10);
 /// … and at most this. A machine that is busy makes batches take longer; to answer that with more and smaller ones would make it busier.
 pub const BUSY_OTHERS_AT_WORK: Duration = Duration::from_millis(50);
-/// So many batches wait at most, in records and in bytes: one for each of the usual four lanes, so that the next is there when one is done.
-const QUEUE_BATCHES: usize = 4;
+/// So many batches wait at most, in records and in bytes: lanes are done one after the other, and the subscriber has fetched what follows.
+const QUEUE_BATCHES: usize = 2;
 /// So many of a strand are taken although others fill the queue: what a lane can't write must not hold up the others.
 const RESERVED: usize = 100;
 /// And so many bytes.

@@ -235,7 +235,7 @@ async fn partitions_that_a_lane_cannot_write_leave_room_for_the_others() {
     }
     assert_eq!(take(&lanes, 0).await.records.len(), 4); // for ever
     for stuck in 0..4 {
-        offer_all(&lanes, stuck, 1..2_001);
+        offer_all(&lanes, stuck, 1..1_001);
     }
     offer_all(&lanes, 4, 0..100);
     assert!(matches!(lanes.offer(record(4, 100)), Offer::Full(_)), "the queue is full but for what is reserved");

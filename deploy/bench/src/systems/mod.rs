@@ -15,7 +15,7 @@ pub async fn end(served: &mut Served) {
 const LOG_LEVEL: (&str, &str) = ("LOG_LEVEL", "warn");
 /// What the image tells the allocators (`deploy/docker/Dockerfile`).
 const ALLOCATORS: [(&str, &str); 3] =
-    [("MIMALLOC_PURGE_DELAY", "0"), ("MIMALLOC_ARENA_EAGER_COMMIT", "0"), ("MALLOC_ARENA_MAX", "1")];
+    [("MIMALLOC_PURGE_DELAY", "50"), ("MIMALLOC_ARENA_EAGER_COMMIT", "0"), ("MALLOC_ARENA_MAX", "1")];
 /// Connections of every load: enough that a platform which works in batches has some to make.
 pub const CONNECTIONS: usize = 16;
 

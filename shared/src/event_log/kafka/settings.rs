@@ -17,8 +17,11 @@ const QUEUE_MESSAGES: u32 = 200_000;
 const QUEUE_KBYTES: u32 = 65_536;
 /// Largest record. The brokers' default is 1 MiB; a dead letter is its original with some headers more.
 pub(super) const MESSAGE_BYTES: u32 = 2_097_152;
-/// Kilobytes that are fetched ahead, at most.
-const PREFETCH_KBYTES: u32 = 16_384;
+/// Kilobytes that are fetched ahead, at most: more than the lanes take in the time of a fetch.
+const PREFETCH_KBYTES: u32 = 4_096;
+/// Bytes of a partition in one answer; a larger record comes alone. All partitions together are to stay near [`PREFETCH_KBYTES`], for an answer that
+/// was asked for is taken whole.
+const FETCH_BYTES: u32 = 131_072;
 
 /// Where the log is and what its topics are like.
 #[derive(Clone)]
@@ -147,6 +150,7 @@ impl KafkaSettings {
             .set("fetch.wait.max.ms", "50")
             // How long to wait before fetching again when the prefetch was full; the default of 1 s starves us.
             .set("fetch.queue.backoff.ms", "20")
+            .set("fetch.message.max.bytes", FETCH_BYTES.to_string())
             .set("queued.max.messages.kbytes", PREFETCH_KBYTES.to_string());
         config
     }

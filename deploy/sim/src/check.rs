@@ -1,13 +1,13 @@
 //! Whether what is there is what the model says.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use serde_json::Value;
 use shared::event_log::{LogRecord, NewRecord};
-use shared::shipment::{self, EventId, LogPosition, ShipmentState};
-use shared::shipment_store::{EventRow, ShipmentReader};
+use shared::shipment::{Event, EventId, LogPosition, Outcome, Status};
+use shared::shipment_store::{EventRow, RowPosition, ShipmentReader};
 
-use crate::model::{Document, Expected, Place, Row};
+use crate::model::Expected;
 use crate::platform::{Platform, now};
 use crate::workload::{INDEX, Workload, number};
 
@@ -17,19 +17,19 @@ pub(crate) struct Checker<'a> {
     expected: &'a Expected,
     ids: Vec<Option<EventId>>,
     by_id: HashMap<EventId, usize>,
-    at: HashMap<(usize, i64, i64), usize>,
+    at: HashMap<RowPosition, usize>,
 }
 
 impl<'a> Checker<'a> {
     pub(crate) fn new(workload: &'a Workload, expected: &'a Expected) -> Self {
-        let ids = workload.ids();
+        let ids: Vec<_> = expected.events.iter().map(|event| event.as_ref().map(Event::event_id)).collect();
         let mut by_id = HashMap::new();
         for (index, id) in ids.iter().enumerate() {
             if let Some(id) = id {
                 by_id.entry(*id).or_insert(index);
             }
         }
-        let at = (0..ids.len()).map(|index| (workload.position(index), index)).collect();
+        let at = (0..ids.len()).map(|index| (workload.at(index), index)).collect();
         Self { workload, expected, ids, by_id, at }
     }
 
@@ -66,13 +66,12 @@ impl<'a> Checker<'a> {
                 return Err(format!("the row of record {judged} says {outcome:?} instead of {expected:?}"));
             }
         }
-        let shipment = self.workload.records[index].shipment;
-        if self.expected.documents.get(&shipment).is_some_and(|states| states.contains_key(&index)) {
-            let number = number(shipment).parse().expect("well-formed");
+        let number = number(self.workload.records[index].shipment).parse().expect("well-formed");
+        let made = self.workload.at(index).log;
+        if self.expected.documents.contains_key(&(number, made)) {
             let stored = now(platform.majority.shipment(number)).map_err(|error| error.to_string())?;
-            let (_, epoch, offset) = self.workload.position(index);
             let position = stored.map(|stored| stored.state.position);
-            if position.is_none_or(|position| (position.epoch, position.offset) < (epoch, offset)) {
+            if position.is_none_or(|position| position < made) {
                 return Err(format!("its shipment's state is at {position:?}"));
             }
         }
@@ -80,15 +79,15 @@ impl<'a> Checker<'a> {
     }
 
     /// The outcome that the row of a record says, if it has one.
-    fn row_of_record(&self, index: usize, platform: &Platform) -> Result<Option<&'static str>, String> {
+    fn row_of_record(&self, index: usize, platform: &Platform) -> Result<Option<Outcome>, String> {
         let (Some(row), Some(id)) = (&self.expected.effects[index].row, self.ids[index]) else { return Ok(None) };
-        let place = if row.outcome == "conflict" { id.conflict_row() } else { id.first_row() };
+        let place = if row.outcome == Outcome::Conflict { id.conflict_row() } else { id.first_row() };
         let found = now(platform.majority.events(&[place])).map_err(|error| error.to_string())?;
         let found = found.first().ok_or("its row is not there")?;
         if self.index_of_row(found) != index {
             return Err(format!("record {} stands in the place of its row", self.index_of_row(found)));
         }
-        Ok(Some(found.outcome.as_str()))
+        Ok(Some(found.outcome))
     }
 
     /// What the window and the waiting callers are told is true, and every state is that of its position.
@@ -97,7 +96,7 @@ impl<'a> Checker<'a> {
             let index =
                 self.by_id.get(&decided.event_id).copied().ok_or("the window knows an event that nobody sent")?;
             let expected = self.expected.effects[index].row.as_ref().map(|row| row.outcome);
-            if expected != Some(decided.outcome.as_str()) {
+            if expected != Some(decided.outcome) {
                 return Err(format!("the window says {} of record {index} instead of {expected:?}", decided.outcome));
             }
             self.is_decided(index, platform).map_err(|what| format!("the window knows record {index} and {what}"))?;
@@ -105,21 +104,19 @@ impl<'a> Checker<'a> {
         for end in std::mem::take(&mut platform.announced) {
             for offset in 0..=end.offset {
                 // Which life of the topic is meant, nobody says; in the second one the first is all there.
-                let known = |epoch| self.at.get(&(end.partition as usize, epoch, offset));
+                let known = |epoch| {
+                    let log = LogPosition { epoch, offset };
+                    self.at.get(&RowPosition { log, partition: end.partition })
+                };
                 let index = *known(1).or_else(|| known(2)).ok_or("a position was announced that there is not")?;
                 self.is_decided(index, platform).map_err(|what| format!("record {index} is announced and {what}"))?;
             }
         }
         for stored in platform.majority.all_shipments() {
-            let number = stored.created.tracking_number;
-            let shipment = number.as_str().trim_start_matches("99M-S1MP").parse().unwrap_or(usize::MAX);
-            let position = stored.state.position;
-            let place = (shipment % self.workload.partitions, position.epoch, position.offset);
-            let states = self.expected.documents.get(&shipment);
-            let expected = self.at.get(&place).and_then(|index| states?.get(index));
-            let found = self.document(&stored.state);
-            if expected != Some(&found) {
-                return Err(format!("at {place:?} {number} is {found:?} instead of {expected:?}"));
+            let (number, position) = (stored.created.tracking_number, stored.state.position);
+            let expected = self.expected.documents.get(&(number, position));
+            if expected != Some(&stored) {
+                return Err(format!("at {position:?} {number} is {stored:?} instead of {expected:?}"));
             }
         }
         Ok(())
@@ -130,18 +127,11 @@ impl<'a> Checker<'a> {
         for index in 0..self.ids.len() {
             self.left_behind(index, platform).map_err(|what| format!("at the end of record {index} {what}"))?;
         }
-        let rows = platform.majority.all_rows();
-        let expected: BTreeMap<usize, &Row> = self
-            .expected
-            .effects
-            .iter()
-            .enumerate()
-            .filter_map(|(index, effect)| Some((index, effect.row.as_ref()?)))
-            .collect();
-        for row in &rows {
-            let (index, found) = (self.index_of_row(row), self.row_of(row));
-            if expected.get(&index) != Some(&&found) || self.ids[index] != Some(row.event_id) {
-                return Err(format!("the row of record {index} is {found:?} instead of {:?}", expected.get(&index)));
+        for found in &platform.majority.all_rows() {
+            let index = self.index_of_row(found);
+            let expected = self.expected.effects.get(index).and_then(|effect| effect.row.as_ref());
+            if expected != Some(found) {
+                return Err(format!("the row of record {index} is {found:?} instead of {expected:?}"));
             }
         }
         for letter in &platform.letters {
@@ -177,8 +167,8 @@ impl<'a> Checker<'a> {
                 None => *newest = turns[&index],
             }
             let value: Value = serde_json::from_slice(change.value.as_deref().unwrap_or_default()).unwrap_or_default();
-            if value["from"].as_str() != row.from
-                || value["to"].as_str() != row.to
+            if value["from"].as_str() != row.from.map(Status::as_str)
+                || value["to"].as_str() != row.to.map(Status::as_str)
                 || value["version"].as_i64() != row.version
             {
                 return Err(format!("the change of record {index} is {value} instead of {row:?}"));
@@ -188,43 +178,7 @@ impl<'a> Checker<'a> {
     }
 
     fn index_of_row(&self, row: &EventRow) -> usize {
-        self.index_at(row.position.partition, row.position.log)
-    }
-
-    fn index_at(&self, partition: i32, position: LogPosition) -> usize {
-        self.at.get(&(partition as usize, position.epoch, position.offset)).copied().unwrap_or(usize::MAX)
-    }
-
-    fn row_of(&self, row: &EventRow) -> Row {
-        Row {
-            outcome: row.outcome.as_str(),
-            reason: row.outcome_reason.map(|reason| reason.as_str()),
-            from: row.from.map(|status| status.as_str()),
-            to: row.to.map(|status| status.as_str()),
-            late: row.late,
-            version: row.version,
-            has_owner: row.shipment_client_id.as_deref() == Some("owner"),
-            recorded_at: row.recorded_at.as_millis(),
-            released_by: row.released_at.map(|position| self.index_at(row.position.partition, position)),
-        }
-    }
-
-    fn document(&self, state: &ShipmentState) -> Document {
-        let index = |id: EventId| self.by_id.get(&id).copied().unwrap_or(usize::MAX);
-        let place = |place: &shipment::Place| match place {
-            shipment::Place::Waiting { of, until } => Place::DeadLetter { offset: of.offset, until: until.as_millis() },
-            shipment::Place::Event(event) => Place::Record(index(event.event_id)),
-        };
-        Document {
-            status: state.current_status.as_str(),
-            version: state.version,
-            updated_at: state.updated_at.as_millis(),
-            history: state.status_history.iter().map(|entry| (index(entry.event_id), entry.moved)).collect(),
-            last_scan: state.last_scan.as_ref().map_or(usize::MAX, |entry| index(entry.event_id)),
-            attempts: state.attempts,
-            exception: state.exception.as_ref().map(|entry| index(entry.event_id)),
-            queue: state.parked.iter().map(place).collect(),
-        }
+        self.at.get(&row.position).copied().unwrap_or(usize::MAX)
     }
 }
 

@@ -1,71 +1,47 @@
-//! What must become of a log, told in the plainest way: one record after the other, nothing in between. It shares no code with the service.
+//! What must become of a log, told in the plainest way: one record after the other, nothing in between.
+//!
+//! It speaks of documents and rows in the service's own types, so that they are compared whole, member by member. Of the service's code it uses only
+//! what makes such a value out of an event (an id, a registration, an entry of a history), which has tests of its own: no rule is taken from there.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
+use std::sync::Arc;
 
-use crate::workload::{Claim, PARK_SECONDS, Record, Sender, Workload, recorded_at};
+use shared::shipment::{
+    Claim as Claimed, Event, HistoryEntry, Kind, LogPosition, Outcome, ParkedEvent, Place, Policy, RejectReason,
+    ShipmentState, Status, Timestamp, TrackingNumber,
+};
+use shared::shipment_store::{EventRow, StoredShipment};
+
+use crate::workload::{Claim, PARK_SECONDS, Sender, Workload, recorded_at};
 
 /// What one record must leave behind.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Effect {
     /// Its row in `status_events`, as it is in the end; a duplicate has none.
-    pub(crate) row: Option<Row>,
+    pub(crate) row: Option<EventRow>,
     /// The class of its dead letter.
     pub(crate) letter: Option<&'static str>,
     /// The records that are judged when it comes, in their order: itself, or those that waited for it.
     pub(crate) judged: Vec<usize>,
 }
 
-/// A row: what the model knows of it.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Row {
-    pub(crate) outcome: &'static str,
-    pub(crate) reason: Option<&'static str>,
-    pub(crate) from: Option<&'static str>,
-    pub(crate) to: Option<&'static str>,
-    pub(crate) late: bool,
-    pub(crate) version: Option<i64>,
-    pub(crate) has_owner: bool,
-    pub(crate) recorded_at: i64,
-    /// The record that it waited for.
-    pub(crate) released_by: Option<usize>,
-}
-
-/// A shipment. Entries of its history are records, by their index.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Document {
-    pub(crate) status: &'static str,
-    pub(crate) version: i64,
-    pub(crate) updated_at: i64,
-    pub(crate) history: Vec<(usize, bool)>,
-    pub(crate) last_scan: usize,
-    pub(crate) attempts: u32,
-    pub(crate) exception: Option<usize>,
-    pub(crate) queue: Vec<Place>,
-}
-
-/// A place in the queue behind a dead letter.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Place {
-    /// The dead letter at this offset, which is waited for until then.
-    DeadLetter { offset: i64, until: i64 },
-    /// A record that came later.
-    Record(usize),
-}
-
 /// What must become of a whole log.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Expected {
+    /// For each record its event, where it is no poison.
+    pub(crate) events: Vec<Option<Event>>,
     /// For each record.
     pub(crate) effects: Vec<Effect>,
-    /// For each shipment its states, by the record that made them.
-    pub(crate) documents: BTreeMap<usize, BTreeMap<usize, Document>>,
+    /// For each shipment its states, by the position of the record that made them.
+    pub(crate) documents: HashMap<(TrackingNumber, LogPosition), StoredShipment>,
 }
 
 struct Model<'a> {
     workload: &'a Workload,
+    events: &'a [Option<Event>],
     /// For each key the claims that were made under it; the first one is the event, the others are conflicts.
     keys: HashMap<Key, Vec<Payload>>,
-    shipments: HashMap<usize, (Claim, Document)>,
+    shipments: HashMap<usize, StoredShipment>,
     effects: Vec<Effect>,
 }
 
@@ -76,23 +52,26 @@ impl Expected {
     /// What must become of `workload`.
     #[must_use]
     pub(crate) fn of(workload: &Workload) -> Self {
-        let effects = vec![Effect::default(); workload.records.len()];
-        let mut model = Model { workload, keys: HashMap::new(), shipments: HashMap::new(), effects };
-        let mut documents = BTreeMap::<usize, BTreeMap<usize, Document>>::new();
+        let (events, effects) = (workload.events(), vec![Effect::default(); workload.records.len()]);
+        let mut model = Model { workload, events: &events, keys: HashMap::new(), shipments: HashMap::new(), effects };
+        let mut documents = HashMap::new();
         for (index, record) in workload.records.iter().enumerate() {
             let before = model.shipments.get(&record.shipment).cloned();
             model.take(index);
-            let after = model.shipments.get(&record.shipment).filter(|&after| Some(after) != before.as_ref());
-            if let Some((_, document)) = after {
-                documents.entry(record.shipment).or_default().insert(index, document.clone());
+            let after = model.shipments.get_mut(&record.shipment).filter(|after| Some(&**after) != before.as_ref());
+            if let Some(after) = after {
+                let position = workload.at(index).log;
+                after.state.position = position;
+                documents.insert((after.created.tracking_number, position), after.clone());
             }
         }
-        Self { effects: model.effects, documents }
+        let effects = model.effects;
+        Self { events, effects, documents }
     }
 
     /// Whether the event of record `index` changes its shipment for all to see.
     pub(crate) fn changes(&self, index: usize) -> bool {
-        self.effects[index].row.as_ref().is_some_and(|row| row.outcome == "applied")
+        self.effects[index].row.as_ref().is_some_and(|row| row.outcome == Outcome::Applied)
     }
 }
 
@@ -122,14 +101,17 @@ impl Model<'_> {
         let (is_new, is_first) = (!claims.contains(&payload), claims.is_empty());
         if is_new {
             claims.push(payload);
-            let told = if is_first { self.told_at_once(index) } else { Some(("conflict", "KEY_CONFLICT")) };
+            let told =
+                if is_first { self.told_at_once(index) } else { Some((Outcome::Conflict, RejectReason::KeyConflict)) };
             let Some((outcome, reason)) = told else { return self.take_turn(index) };
-            let row = Row { outcome, reason: Some(reason), ..self.row(index) };
+            let row = EventRow { outcome, outcome_reason: Some(reason), ..self.row(index) };
             // The store takes the row of what it refuses only bare of everything that may be the cause.
-            let row = if record.is_refused(index) { Row { from: None, has_owner: false, ..row } } else { row };
+            let row =
+                if record.is_refused(index) { EventRow { from: None, shipment_client_id: None, ..row } } else { row };
             self.effects[index].row = Some(row);
-            self.effects[index].letter = matches!(outcome, "conflict" | "dead_lettered").then_some(reason);
-            if outcome == "dead_lettered" {
+            self.effects[index].letter =
+                matches!(outcome, Outcome::Conflict | Outcome::DeadLettered).then(|| reason.as_str());
+            if outcome == Outcome::DeadLettered {
                 return self.wait(index);
             }
         }
@@ -140,21 +122,22 @@ impl Model<'_> {
         }
     }
 
-    fn told_at_once(&self, index: usize) -> Option<(&'static str, &'static str)> {
+    fn told_at_once(&self, index: usize) -> Option<(Outcome, RejectReason)> {
+        use RejectReason::{Forbidden, InvalidTransition, ShipmentNotFound, StoreRefused};
         let record = self.workload.records[index];
         match (record.claim, self.shipments.get(&record.shipment)) {
-            _ if record.is_refused(index) => Some(("dead_lettered", "STORE_REFUSED")),
+            _ if record.is_refused(index) => Some((Outcome::DeadLettered, StoreRefused)),
             (Claim::Created { .. }, None) => None,
-            (Claim::Created { .. }, Some(_)) => Some(("rejected", "INVALID_TRANSITION")),
-            (_, None) => Some(("rejected", "SHIPMENT_NOT_FOUND")),
-            _ => (record.sender == Sender::Stranger).then_some(("rejected", "FORBIDDEN")),
+            (Claim::Created { .. }, Some(_)) => Some((Outcome::Rejected, InvalidTransition)),
+            (_, None) => Some((Outcome::Rejected, ShipmentNotFound)),
+            _ => (record.sender == Sender::Stranger).then_some((Outcome::Rejected, Forbidden)),
         }
     }
 
     /// An event that stands for a dead letter has its place; any other one is behind all that wait.
     fn take_turn(&mut self, index: usize) {
         let shipment = self.workload.records[index].shipment;
-        let waiting = self.shipments.get(&shipment).map_or(0, |(_, document)| document.queue.len());
+        let waiting = self.shipments.get(&shipment).map_or(0, |shipment| shipment.state.parked.len());
         let place = if waiting == 0 { None } else { self.place_of(index).or(Some(waiting)) };
         match place {
             None => self.judge(index, index),
@@ -164,13 +147,20 @@ impl Model<'_> {
                 self.go_on(index);
             }
             Some(place) => {
-                let waits = Row { outcome: "parked", from: None, ..self.row(index) };
+                let waits = EventRow { outcome: Outcome::Parked, from: None, ..self.row(index) };
+                let event = Place::Event(Arc::new(ParkedEvent {
+                    position: waits.position.log,
+                    event_id: waits.event_id,
+                    report: waits.report.clone(),
+                    recorded_at: waits.recorded_at,
+                    reporter: waits.reporter.clone(),
+                }));
                 self.effects[index].row = Some(waits);
                 let queue = self.queue(index);
                 if place < queue.len() {
-                    queue[place] = Place::Record(index);
+                    queue[place] = event;
                 } else {
-                    queue.push(Place::Record(index));
+                    queue.push(event);
                 }
             }
         }
@@ -179,24 +169,31 @@ impl Model<'_> {
     /// A dead letter is waited for, from the time of its record on, unless it is already.
     fn wait(&mut self, index: usize) {
         let shipment = self.workload.records[index].shipment;
-        let parks = |(terms, _): &(Claim, Document)| matches!(terms, Claim::Created { parks: true, .. });
+        let parks = |shipment: &StoredShipment| shipment.created.park_seconds.is_some();
         if self.shipments.get(&shipment).is_some_and(parks) && self.place_of(index).is_none() {
-            let (offset, until) = (self.stands_for(index), recorded_at(index) + PARK_SECONDS * 1_000);
-            self.queue(index).push(Place::DeadLetter { offset, until });
+            let of = LogPosition { offset: self.stands_for(index), ..self.workload.at(index).log };
+            let until = Timestamp::from_millis(recorded_at(index) + PARK_SECONDS * 1_000);
+            self.queue(index).push(Place::Waiting { of, until });
         }
     }
 
     /// It is `now`: nobody waits any more for what should have come by now.
     fn release(&mut self, index: usize, now: i64) {
         if self.shipments.contains_key(&self.workload.records[index].shipment) {
-            self.queue(index).retain(|place| !matches!(place, Place::DeadLetter { until, .. } if *until <= now));
+            self.queue(index)
+                .retain(|place| !matches!(place, Place::Waiting { until, .. } if until.as_millis() <= now));
             self.go_on(index);
         }
     }
 
     /// Judges what waits, as far as the next dead letter, because of record `index`.
     fn go_on(&mut self, index: usize) {
-        while let Some(&Place::Record(next)) = self.queue(index).first() {
+        while let Some(Place::Event(waiting)) = self.queue(index).first().cloned() {
+            let is_it = |&earlier: &usize| {
+                self.workload.at(earlier).log == waiting.position
+                    && self.workload.records[earlier].shipment == self.workload.records[index].shipment
+            };
+            let next = (0..=index).find(is_it).expect("what waits has a record");
             self.queue(index).remove(0);
             self.judge(next, index);
         }
@@ -204,140 +201,142 @@ impl Model<'_> {
 
     fn queue(&mut self, index: usize) -> &mut Vec<Place> {
         let shipment = self.workload.records[index].shipment;
-        &mut self.shipments.get_mut(&shipment).expect("only a shipment has a queue").1.queue
+        &mut self.shipments.get_mut(&shipment).expect("only a shipment has a queue").state.parked
     }
 
     /// The offset of the record that `index` repeats, or its own.
     fn stands_for(&self, index: usize) -> i64 {
-        self.workload.position(self.workload.records[index].repeats.unwrap_or(index)).2
+        self.workload.at(self.workload.records[index].repeats.unwrap_or(index)).log.offset
     }
 
     /// The place that is kept for what record `index` repeats.
     fn place_of(&self, index: usize) -> Option<usize> {
         let record = self.workload.records[index];
-        let (_, document) = self.shipments.get(&record.shipment)?;
+        let parked = &self.shipments.get(&record.shipment)?.state.parked;
         let of = record.repeats.map(|_| self.stands_for(index))?;
-        document.queue.iter().position(|place| matches!(place, Place::DeadLetter { offset, .. } if *offset == of))
+        parked.iter().position(|place| matches!(place, Place::Waiting { of: dead, .. } if dead.offset == of))
+    }
+
+    fn event(&self, index: usize) -> &Event {
+        self.events[index].as_ref().expect("only an event is judged")
     }
 
     /// What every row of record `index` says.
-    fn row(&self, index: usize) -> Row {
-        let record = &self.workload.records[index];
-        let shipment = self.shipments.get(&record.shipment);
-        let from = shipment.map(|(_, document)| document.status);
-        let (to, has_owner) = (claimed(record), shipment.is_some());
-        Row { from, to, has_owner, recorded_at: recorded_at(index), ..Row::default() }
+    fn row(&self, index: usize) -> EventRow {
+        let (event, shipment) = (self.event(index), self.shipments.get(&self.workload.records[index].shipment));
+        let report = event.report();
+        EventRow {
+            event_id: event.event_id(),
+            position: self.workload.at(index),
+            released_at: None,
+            outcome: Outcome::Rejected,
+            outcome_reason: None,
+            from: shipment.map(|shipment| shipment.state.current_status),
+            to: report.claim.status(),
+            late: false,
+            report,
+            recorded_at: event.recorded_at(),
+            reporter: event.reporter().cloned(),
+            shipment_client_id: shipment.map(|_| "owner".to_owned()),
+            version: None,
+        }
     }
 
     /// Judges the event of record `index` when record `by` comes.
     fn judge(&mut self, index: usize, by: usize) {
-        let record = self.workload.records[index];
-        let base = Row { released_by: (by != index).then_some(by), ..self.row(index) };
-        let row = match self.shipments.get_mut(&record.shipment) {
-            None => {
-                self.shipments.insert(record.shipment, (record.claim, registered(index)));
-                Row { outcome: "applied", version: Some(1), has_owner: true, ..base }
+        let (shipment, by_at) = (self.workload.records[index].shipment, self.workload.at(by).log);
+        let base = EventRow { released_at: (by != index).then_some(by_at), ..self.row(index) };
+        let row = match (self.event(index).clone(), self.shipments.get_mut(&shipment)) {
+            (Event::Created(created), None) => {
+                let state = ShipmentState::created(&created, base.event_id, by_at);
+                self.shipments.insert(shipment, StoredShipment { created: *created, state });
+                let owner = Some("owner".to_owned());
+                EventRow { outcome: Outcome::Applied, version: Some(1), shipment_client_id: owner, ..base }
             }
-            Some((terms, document)) => match enter(*terms, document, index, &self.workload.records) {
-                None => Row { outcome: "rejected", reason: Some("INVALID_TRANSITION"), ..base },
+            (event, Some(shipment)) => match enter(shipment, &event) {
+                None => EventRow { outcome_reason: Some(RejectReason::InvalidTransition), ..base },
                 Some((next, moved, late)) => {
-                    *document = next;
-                    let (version, to) = (Some(document.version), Some(document.status));
-                    Row { outcome: if moved { "applied" } else { "recorded" }, version, to, late, ..base }
+                    let (version, to) = (Some(next.version), Some(next.current_status));
+                    shipment.state = next;
+                    let outcome = if moved { Outcome::Applied } else { Outcome::Recorded };
+                    EventRow { outcome, version, to, late, ..base }
                 }
             },
+            (Event::Reported(_), None) => unreachable!("told at once"),
         };
         self.effects[index].row = Some(row);
         self.effects[by].judged.push(index);
     }
 }
 
-/// The shipment that record `index` registers.
-fn registered(index: usize) -> Document {
-    Document {
-        status: "created",
-        version: 1,
-        updated_at: recorded_at(index),
-        history: vec![(index, true)],
-        last_scan: index,
-        attempts: 0,
-        exception: None,
-        queue: Vec::new(),
-    }
-}
-
-fn claimed(record: &Record) -> Option<&'static str> {
-    match record.claim {
-        Claim::Created { .. } => Some("created"),
-        Claim::Status(word) => Some(word),
-        Claim::Kind(_) | Claim::Poison(_) | Claim::Release { .. } => None,
-    }
-}
-
-/// The document after record `index`, whether that moved the status, and whether it came late; `None` when the policy forbids it.
-fn enter(terms: Claim, before: &Document, index: usize, records: &[Record]) -> Option<(Document, bool, bool)> {
-    let Claim::Created { field, cancel_in_transit, .. } = terms else { unreachable!("terms are a creation's") };
-    let record = &records[index];
-    let when = |entry: usize| match records[entry].claim {
-        Claim::Created { .. } => recorded_at(entry),
-        _ => records[entry].second * 1000,
+/// The state with `event` in it, whether that moved the status, and whether it came late; `None` when the policy forbids it.
+fn enter(shipment: &StoredShipment, event: &Event) -> Option<(ShipmentState, bool, bool)> {
+    let (report, before) = (event.report(), &shipment.state);
+    let field = shipment.created.policy() == Policy::Field;
+    let moved = match report.claim.status() {
+        Some(to) if !field && !strict_allows(before.current_status, to, shipment.created.allow_cancel_in_transit) => {
+            return None;
+        }
+        claimed => !field && claimed.is_some(),
     };
     let mut next = before.clone();
     next.version += 1;
-    next.updated_at = next.updated_at.max(recorded_at(index));
-    next.attempts += u32::from(record.claim == Claim::Kind("delivery_attempt_failed"));
-    let moved = match record.claim {
-        Claim::Status(word) if !field && !strict_allows(before.status, word, cancel_in_transit) => return None,
-        claim => !field && matches!(claim, Claim::Status(_)),
-    };
-    next.history.push((index, moved));
-    next.history.sort_by_key(|&(entry, _)| when(entry)); // stable: of one time, the earlier record comes first
-    let is_scan = |entry: usize| !matches!(records[entry].claim, Claim::Created { .. });
-    let newest = next.history.iter().rev().map(|&(entry, _)| entry).find(|&entry| is_scan(entry));
-    next.last_scan = newest.unwrap_or(before.last_scan);
-    if !field {
-        match record.claim {
-            Claim::Status(word) => (next.status, next.exception) = (word, None),
-            Claim::Kind("exception") => next.exception = Some(index),
-            _ => {}
-        }
-        return Some((next, moved, false));
-    }
-    (next.status, next.exception) = ("created", None);
-    for (entry, moved) in &mut next.history {
-        match records[*entry].claim {
-            Claim::Status(word) => {
-                *moved = field_moves(next.status, word);
-                if *moved {
-                    (next.status, next.exception) = (word, None);
+    next.updated_at = next.updated_at.max(event.recorded_at());
+    next.attempts += u32::from(report.claim == Claimed::Kind(Kind::DeliveryAttemptFailed));
+    let entry = Arc::new(HistoryEntry::of(&report, event.event_id(), event.recorded_at(), moved));
+    next.status_history.push(entry.clone());
+    next.status_history.sort_by_key(|entry| entry.timestamp); // stable: of one time, the earlier record comes first
+    if field {
+        (next.current_status, next.exception) = (Status::Created, None);
+        for entry in &mut next.status_history {
+            match entry.claim {
+                Claimed::Status(to) if !is_creation(entry) => {
+                    let moves = field_moves(next.current_status, to);
+                    Arc::make_mut(entry).moved = moves;
+                    if moves {
+                        (next.current_status, next.exception) = (to, None);
+                    }
                 }
+                Claimed::Kind(Kind::Exception) => next.exception = Some(entry.clone()),
+                _ => {}
             }
-            Claim::Kind("exception") => next.exception = Some(*entry),
-            _ => {}
+        }
+    } else {
+        match entry.claim {
+            Claimed::Status(to) => (next.current_status, next.exception) = (to, None),
+            Claimed::Kind(Kind::Exception) => next.exception = Some(entry.clone()),
+            Claimed::Kind(_) => {}
         }
     }
-    let place = next.history.iter().position(|&(entry, _)| entry == index).expect("it was put there");
-    let late = next.history[place + 1..].iter().any(|&(entry, _)| is_scan(entry));
-    let moved = next.history[place].1;
+    let history = &next.status_history;
+    next.last_scan = history.iter().rfind(|entry| !is_creation(entry)).cloned();
+    let place = history.iter().position(|known| known.event_id == entry.event_id).expect("it was put there");
+    let late = field && history[place + 1..].iter().any(|later| !is_creation(later));
+    let moved = history[place].moved;
     Some((next, moved, late))
 }
 
-fn strict_allows(from: &str, to: &str, cancel_in_transit: bool) -> bool {
+fn is_creation(entry: &HistoryEntry) -> bool {
+    entry.claim == Claimed::Status(Status::Created)
+}
+
+fn strict_allows(from: Status, to: Status, cancel_in_transit: bool) -> bool {
+    use Status::{Cancelled, Created, Delivered, InTransit, InWarehouse, PickedUp};
     match from {
-        "created" => matches!(to, "picked_up" | "cancelled"),
-        "picked_up" => matches!(to, "in_warehouse" | "cancelled"),
-        "in_warehouse" => matches!(to, "in_transit" | "cancelled"),
-        "in_transit" => to == "delivered" || (to == "cancelled" && cancel_in_transit),
-        _ => false,
+        Created => matches!(to, PickedUp | Cancelled),
+        PickedUp => matches!(to, InWarehouse | Cancelled),
+        InWarehouse => matches!(to, InTransit | Cancelled),
+        InTransit => to == Delivered || (to == Cancelled && cancel_in_transit),
+        Delivered | Cancelled => false,
     }
 }
 
-fn field_moves(from: &str, to: &str) -> bool {
-    let rank = |status: &str| match status {
-        "created" => 0,
-        "picked_up" => 1,
-        "in_warehouse" | "in_transit" => 2,
-        _ => 3,
+fn field_moves(from: Status, to: Status) -> bool {
+    let rank = |status: Status| match status {
+        Status::Created => 0,
+        Status::PickedUp => 1,
+        Status::InWarehouse | Status::InTransit => 2,
+        Status::Delivered | Status::Cancelled => 3,
     };
     rank(to) > rank(from) || (rank(to) == 2 && rank(from) == 2 && to != from)
 }

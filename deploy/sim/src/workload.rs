@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use shared::dead_letters::REPLAY_OF;
 use shared::event_log::{Header, LogRecord, NewRecord, Position};
 use shared::shipment::record::{CREATED_TYPE, RELEASED_TYPE, REPORTED_TYPE, decode, to_json};
-use shared::shipment::{EventId, Timestamp};
+use shared::shipment::{Event, LogPosition, Timestamp};
+use shared::shipment_store::RowPosition;
 
 use crate::dice::Dice;
 
@@ -124,10 +125,15 @@ impl Workload {
         record.at(Position { partition: partition as i32, offset }, recorded_at(index))
     }
 
-    /// The ids of the records, where they are no poison.
-    pub(crate) fn ids(&self) -> Vec<Option<EventId>> {
-        let id = |index| Some(decode(&self.log_record(index)).ok()?.event()?.event_id());
-        (0..self.records.len()).map(id).collect()
+    /// Where record `index` stands, as rows say it.
+    pub(crate) fn at(&self, index: usize) -> RowPosition {
+        let (partition, epoch, offset) = self.position(index);
+        RowPosition { log: LogPosition { epoch, offset }, partition: partition as i32 }
+    }
+
+    /// The events of the records, where they are no poison.
+    pub(crate) fn events(&self) -> Vec<Option<Event>> {
+        (0..self.records.len()).map(|index| decode(&self.log_record(index)).ok()?.event()).collect()
     }
 }
 

@@ -30,9 +30,9 @@ pub(crate) struct Platform {
     pub(crate) primary: MemoryStore,
     /// What a majority of the members has: what reads see, and what a failover cannot take away.
     pub(crate) majority: MemoryStore,
-    /// The writes that the majority has, and those that only the primary has.
-    replicated: Vec<Effect>,
-    unreplicated: Vec<Effect>,
+    /// The writes of the primary, and how many of them the majority has.
+    writes: Vec<Effect>,
+    replicated: usize,
     pub(crate) letters: Vec<NewRecord>,
     pub(crate) changes: Vec<NewRecord>,
     /// What was said to be durable, and has to be looked at.
@@ -53,7 +53,7 @@ impl Platform {
             write => {
                 let (write, refused) = up_to_the_refused(write);
                 let written = apply(&self.primary, &write);
-                self.unreplicated.push(write);
+                self.writes.push(write);
                 if by_majority {
                     self.replicate();
                 }
@@ -70,18 +70,17 @@ impl Platform {
 
     /// The other members catch up.
     pub(crate) fn replicate(&mut self) {
-        for write in std::mem::take(&mut self.unreplicated) {
-            // The primary has answered for it already.
-            drop(apply(&self.majority, &write));
-            self.replicated.push(write);
+        for write in &self.writes[self.replicated..] {
+            drop(apply(&self.majority, write)); // the primary has answered for it already
         }
+        self.replicated = self.writes.len();
     }
 
     /// The primary dies; the next one has what the majority had.
     pub(crate) fn fail_over(&mut self) {
-        self.unreplicated.clear();
+        self.writes.truncate(self.replicated);
         self.primary = MemoryStore::default();
-        for write in &self.replicated {
+        for write in &self.writes {
             drop(apply(&self.primary, write));
         }
     }

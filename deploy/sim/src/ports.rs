@@ -33,19 +33,11 @@ pub(crate) enum Verdict {
     Late(u32),
 }
 
-/// Where an owner stands.
-#[derive(Debug, Default)]
-enum Turn {
-    /// Between two calls, or waiting for records or for time to pass.
-    #[default]
-    Away,
-    Asks(String),
-    Told(Verdict),
-}
-
 /// The servers as one owner sees them.
 pub(crate) struct Gate {
-    turn: Mutex<Turn>,
+    /// What the owner waits for; nothing between two calls, or while it waits for records or for time to pass.
+    asks: Mutex<Option<String>>,
+    told: Mutex<Option<Verdict>>,
     platform: Arc<Mutex<Platform>>,
 }
 
@@ -55,7 +47,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Gate {
     pub(crate) fn new(platform: Arc<Mutex<Platform>>) -> Arc<Self> {
-        Arc::new(Self { turn: Mutex::default(), platform })
+        Arc::new(Self { asks: Mutex::default(), told: Mutex::default(), platform })
     }
 
     pub(crate) fn ports(self: &Arc<Self>) -> Ports {
@@ -63,16 +55,14 @@ impl Gate {
         Ports { store: self.clone(), log: self.clone(), window: self.clone(), announcer: self.clone(), operators }
     }
 
-    /// What the owner waits for, if it is a server.
+    /// What the owner waits for, if it is a server that has not been told what becomes of it.
     pub(crate) fn asks(&self) -> Option<String> {
-        match &*lock(&self.turn) {
-            Turn::Asks(call) => Some(call.clone()),
-            Turn::Away | Turn::Told(_) => None,
-        }
+        lock(&self.asks).clone()
     }
 
     pub(crate) fn tell(&self, verdict: Verdict) {
-        *lock(&self.turn) = Turn::Told(verdict);
+        *lock(&self.asks) = None;
+        *lock(&self.told) = Some(verdict);
     }
 
     fn platform(&self) -> MutexGuard<'_, Platform> {
@@ -80,14 +70,8 @@ impl Gate {
     }
 
     async fn ask(&self, call: String) -> Verdict {
-        *lock(&self.turn) = Turn::Asks(call);
-        poll_fn(|_| {
-            let mut turn = lock(&self.turn);
-            let Turn::Told(verdict) = *turn else { return Poll::Pending };
-            *turn = Turn::Away;
-            Poll::Ready(verdict)
-        })
-        .await
+        *lock(&self.asks) = Some(call);
+        poll_fn(|_| lock(&self.told).take().map_or(Poll::Pending, Poll::Ready)).await
     }
 
     /// A look-up sees what the majority has.

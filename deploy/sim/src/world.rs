@@ -2,6 +2,7 @@
 //!
 //! Everything that happens is a function of the workload and the steps: one thread, no clock but a virtual one, no other source of chance.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -82,9 +83,9 @@ impl<'a> World<'a> {
         Self { workload, platform: Arc::default(), broker, owners: Vec::new(), born: 0, checker, story }
     }
 
-    fn note(&mut self, line: impl FnOnce() -> String) {
+    fn note(&mut self, line: fmt::Arguments<'_>) {
         if let Some(story) = &mut self.story {
-            story.push(line());
+            story.push(line.to_string());
         }
     }
 
@@ -93,7 +94,7 @@ impl<'a> World<'a> {
         for &step in steps {
             self.step(step).await?;
         }
-        self.note(|| "from here on nothing fails".to_owned());
+        self.note(format_args!("from here on nothing fails"));
         for _ in 0..ROUNDS {
             if !self.everybody_goes_on().await? {
                 return self.checker.at_the_end(&self.platform());
@@ -122,24 +123,24 @@ impl<'a> World<'a> {
         let (name, partition) = (self.owners[who].name, how as usize % self.workload.partitions);
         match kind {
             1 => {
-                self.note(|| format!("owner {name}: dies"));
+                self.note(format_args!("owner {name}: dies"));
                 self.kill(who);
             }
             2..=4 => self.take_over(who, partition, much),
             5 | 6 => self.give_up(who, partition, kind == 5)?,
             7 => self.commit(who, much.is_multiple_of(2))?,
             8 => {
-                self.note(|| "the primary dies".to_owned());
+                self.note(format_args!("the primary dies"));
                 self.platform().fail_over();
             }
             9 => {
-                self.note(|| "the other members of the store catch up".to_owned());
+                self.note(format_args!("the other members of the store catch up"));
                 self.platform().replicate();
             }
             10 => self.land(how as usize)?,
             11 => {
                 CLOCK.set(i64::from(how) - i64::from(much));
-                self.note(|| format!("the clock says {}", clock()));
+                self.note(format_args!("the clock says {}", clock()));
             }
             _ => {
                 for _ in 0..=if how == 0 { much % CALLS } else { 0 } {
@@ -166,7 +167,7 @@ impl<'a> World<'a> {
             let name = owner.name;
             worker.gate.tell(verdict);
             worker.poll();
-            self.note(|| format!("owner {name}, lane {lane}: {call}: {verdict:?}"));
+            self.note(format_args!("owner {name}, lane {lane}: {call}: {verdict:?}"));
             self.checker.after_a_call(&mut self.platform())?;
             return Ok(true);
         }
@@ -194,7 +195,7 @@ impl<'a> World<'a> {
         }
         let (name, count) = (owner.name, offered.len());
         if count > 0 {
-            self.note(|| format!("owner {name}: is given {offered:?}"));
+            self.note(format_args!("owner {name}: is given {offered:?}"));
         }
         count
     }
@@ -216,7 +217,7 @@ impl<'a> World<'a> {
             owner.durable.remove(&partition);
             owner.lanes.assigned(&[partition as i32]);
             let (name, from) = (owner.name, self.broker.committed[partition]);
-            self.note(|| format!("owner {name}: is assigned partition {partition} from {from}"));
+            self.note(format_args!("owner {name}: is assigned partition {partition} from {from}"));
         }
     }
 
@@ -238,7 +239,7 @@ impl<'a> World<'a> {
             return Ok(());
         }
         owner.lanes.revoked_within(&[partition as i32], Duration::ZERO);
-        self.note(|| format!("owner {name}: gives up partition {partition}"));
+        self.note(format_args!("owner {name}: gives up partition {partition}"));
         if commits {
             self.commit(who, true)?;
         }
@@ -255,9 +256,8 @@ impl<'a> World<'a> {
             return Ok(());
         }
         let (name, durable) = (owner.name, owner.durable.clone());
-        self.note(|| {
-            format!("owner {name}: commits {durable:?}{}", if arrives { "" } else { ", which does not arrive" })
-        });
+        let fate = if arrives { "" } else { ", which does not arrive" };
+        self.note(format_args!("owner {name}: commits {durable:?}{fate}"));
         if !arrives {
             return Ok(());
         }
@@ -287,7 +287,7 @@ impl<'a> World<'a> {
         drop(platform.perform(effect, true)); // nobody waits for the answer
         self.checker.after_a_call(&mut platform)?;
         drop(platform);
-        self.note(|| format!("now it happens: {line}"));
+        self.note(format_args!("now it happens: {line}"));
         Ok(())
     }
 
@@ -297,7 +297,7 @@ impl<'a> World<'a> {
         if !begins || !self.broker.is_at_the_end() {
             return false;
         }
-        self.note(|| "the topic is made anew".to_owned());
+        self.note(format_args!("the topic is made anew"));
         self.broker = Broker::new(self.workload, 2);
         // Those that nobody stopped are zombies; the topic that they read is gone.
         self.owners.retain(|owner| owner.workers.iter().any(|worker| worker.gate.asks().is_some()));
@@ -314,7 +314,7 @@ impl<'a> World<'a> {
         let (name, epoch) = (self.born, self.broker.epoch);
         self.born += 1;
         self.owners.push(Owner::new(name, epoch, self.workload.partitions, &self.platform));
-        self.note(|| format!("owner {name}: starts"));
+        self.note(format_args!("owner {name}: starts"));
         self.owners.len() - 1
     }
 

@@ -1,8 +1,9 @@
 //! Whether what is there is what the model says.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
-use serde_json::Value;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
 use shared::event_log::{LogRecord, NewRecord};
 use shared::shipment::{Event, EventId, LogPosition, Outcome, Status};
 use shared::shipment_store::{EventRow, RowPosition, ShipmentReader};
@@ -116,7 +117,7 @@ impl<'a> Checker<'a> {
             let (number, position) = (stored.created.tracking_number, stored.state.position);
             let expected = self.expected.documents.get(&(number, position));
             if expected != Some(&stored) {
-                return Err(format!("at {position:?} {number} is {stored:?} instead of {expected:?}"));
+                return Err(format!("at {position:?} {number} {}", difference(&stored, expected)));
             }
         }
         Ok(())
@@ -131,7 +132,7 @@ impl<'a> Checker<'a> {
             let index = self.index_of_row(found);
             let expected = self.expected.effects.get(index).and_then(|effect| effect.row.as_ref());
             if expected != Some(found) {
-                return Err(format!("the row of record {index} is {found:?} instead of {expected:?}"));
+                return Err(format!("the row of record {index} {}", difference(found, expected)));
             }
         }
         for letter in &platform.letters {
@@ -180,6 +181,23 @@ impl<'a> Checker<'a> {
     fn index_of_row(&self, row: &EventRow) -> usize {
         self.at.get(&row.position).copied().unwrap_or(usize::MAX)
     }
+}
+
+/// The members in which two documents differ, for a person who reads it.
+fn difference<T: Serialize>(found: &T, expected: Option<&T>) -> String {
+    fn walk(path: &str, found: &Value, expected: &Value, told: &mut Vec<String>) {
+        if let (Value::Object(found), Value::Object(expected)) = (found, expected) {
+            for name in found.keys().chain(expected.keys()).collect::<BTreeSet<_>>() {
+                let member = |of: &Map<String, Value>| of.get(name).cloned().unwrap_or_default();
+                walk(&format!("{path} {name}"), &member(found), &member(expected), told);
+            }
+        } else if found != expected {
+            told.push(format!("has{path} {found} instead of {expected}"));
+        }
+    }
+    let mut told = Vec::new();
+    walk("", &json!(found), &json!(expected), &mut told);
+    told.join(", ")
 }
 
 fn index_of(header: Option<&str>) -> usize {

@@ -5,8 +5,8 @@ use std::collections::{BTreeSet, HashMap};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use shared::event_log::{LogRecord, NewRecord};
-use shared::shipment::{Event, EventId, LogPosition, Outcome, Status};
-use shared::shipment_store::{EventRow, RowPosition, ShipmentReader};
+use shared::shipment::{EventId, LogPosition, TrackingNumber};
+use shared::shipment_store::{RowPosition, ShipmentReader};
 
 use crate::model::Expected;
 use crate::platform::{Platform, now};
@@ -16,55 +16,51 @@ use crate::workload::{INDEX, Workload, number};
 pub(crate) struct Checker<'a> {
     workload: &'a Workload,
     expected: &'a Expected,
-    ids: Vec<Option<EventId>>,
     by_id: HashMap<EventId, usize>,
     at: HashMap<RowPosition, usize>,
 }
 
 impl<'a> Checker<'a> {
     pub(crate) fn new(workload: &'a Workload, expected: &'a Expected) -> Self {
-        let ids: Vec<_> = expected.events.iter().map(|event| event.as_ref().map(Event::event_id)).collect();
-        let mut by_id = HashMap::new();
-        for (index, id) in ids.iter().enumerate() {
-            if let Some(id) = id {
-                by_id.entry(*id).or_insert(index);
-            }
-        }
-        let at = (0..ids.len()).map(|index| (workload.at(index), index)).collect();
-        Self { workload, expected, ids, by_id, at }
+        let ids = expected.events.iter().enumerate().rev(); // of one event, the first record stays
+        let by_id = ids.filter_map(|(index, event)| Some((event.as_ref()?.event_id(), index))).collect();
+        let at = (0..workload.records.len()).map(|index| (workload.at(index), index)).collect();
+        Self { workload, expected, by_id, at }
     }
 
     /// These records of a partition were committed: whatever they must leave behind is there, and durable.
     pub(crate) fn durable(&self, records: &[LogRecord], platform: &Platform) -> Result<(), String> {
-        records.iter().try_for_each(|record| {
-            let index = index_of(record.header(INDEX));
-            self.left_behind(index, platform).map_err(|what| format!("record {index} is committed and {what}"))
-        })
+        records.iter().try_for_each(|record| self.left_behind(index_of(record.header(INDEX)), platform))
     }
 
     fn left_behind(&self, index: usize, platform: &Platform) -> Result<(), String> {
         let effect = &self.expected.effects[index];
-        self.is_decided(index, platform)?;
+        self.is_decided(index, platform).map_err(|what| format!("record {index} is committed and {what}"))?;
         if effect.letter.is_some() && !platform.letters.iter().any(|letter| letter_of(letter).0 == index) {
-            return Err("its dead letter is not there".to_owned());
+            return Err(format!("record {index} is committed and its dead letter is not there"));
         }
-        for &judged in &effect.judged {
-            let is_published = |change| Some(change_of(change)) == self.ids[judged];
-            if self.expected.changes(judged) && !platform.changes.iter().any(is_published) {
-                return Err(format!("the change of record {judged} was not published"));
+        for row in effect.judged.iter().filter_map(|&judged| self.expected.change(judged)) {
+            if !platform.changes.iter().any(|change| change_of(change) == row.event_id) {
+                return Err(format!(
+                    "record {index} is committed and the change of {} was not published",
+                    row.event_id
+                ));
             }
         }
         Ok(())
     }
 
-    /// The rows of what a record has judged are there, its own too, and its state or a newer one.
+    /// The rows of a record and of those that it has judged are there, and its shipment's state or a newer one.
     fn is_decided(&self, index: usize, platform: &Platform) -> Result<(), String> {
-        self.row_of_record(index, platform)?;
-        for &judged in &self.expected.effects[index].judged {
-            let outcome = self.row_of_record(judged, platform)?;
-            let expected = self.expected.effects[judged].row.as_ref().map(|row| row.outcome);
-            if outcome != expected {
-                return Err(format!("the row of record {judged} says {outcome:?} instead of {expected:?}"));
+        let effect = &self.expected.effects[index];
+        for &of in std::iter::once(&index).chain(&effect.judged) {
+            let Some(row) = &self.expected.effects[of].row else { continue };
+            let found = now(platform.majority.events(&[row.row_id()])).map_err(|error| error.to_string())?;
+            let found = found.first().ok_or_else(|| format!("the row of record {of} is not there"))?;
+            // While an event waits its own record has not made it what it will be in the end.
+            let is_judged = effect.judged.contains(&of);
+            if found.position != row.position || (is_judged && found.outcome != row.outcome) {
+                return Err(format!("the row of record {of} {}", difference(found, Some(row))));
             }
         }
         let number = number(self.workload.records[index].shipment).parse().expect("well-formed");
@@ -79,23 +75,10 @@ impl<'a> Checker<'a> {
         Ok(())
     }
 
-    /// The outcome that the row of a record says, if it has one.
-    fn row_of_record(&self, index: usize, platform: &Platform) -> Result<Option<Outcome>, String> {
-        let (Some(row), Some(id)) = (&self.expected.effects[index].row, self.ids[index]) else { return Ok(None) };
-        let place = if row.outcome == Outcome::Conflict { id.conflict_row() } else { id.first_row() };
-        let found = now(platform.majority.events(&[place])).map_err(|error| error.to_string())?;
-        let found = found.first().ok_or("its row is not there")?;
-        if self.index_of_row(found) != index {
-            return Err(format!("record {} stands in the place of its row", self.index_of_row(found)));
-        }
-        Ok(Some(found.outcome))
-    }
-
     /// What the window and the waiting callers are told is true, and every state is that of its position.
     pub(crate) fn after_a_call(&self, platform: &mut Platform) -> Result<(), String> {
         for decided in std::mem::take(&mut platform.remembered) {
-            let index =
-                self.by_id.get(&decided.event_id).copied().ok_or("the window knows an event that nobody sent")?;
+            let index = *self.by_id.get(&decided.event_id).ok_or("the window knows an event that nobody sent")?;
             let expected = self.expected.effects[index].row.as_ref().map(|row| row.outcome);
             if expected != Some(decided.outcome) {
                 return Err(format!("the window says {} of record {index} instead of {expected:?}", decided.outcome));
@@ -125,14 +108,11 @@ impl<'a> Checker<'a> {
 
     /// Everything is as it must be, and nothing else is there.
     pub(crate) fn at_the_end(&self, platform: &Platform) -> Result<(), String> {
-        for index in 0..self.ids.len() {
-            self.left_behind(index, platform).map_err(|what| format!("at the end of record {index} {what}"))?;
-        }
+        (0..self.workload.records.len()).try_for_each(|index| self.left_behind(index, platform))?;
         for found in &platform.majority.all_rows() {
-            let index = self.index_of_row(found);
-            let expected = self.expected.effects.get(index).and_then(|effect| effect.row.as_ref());
+            let expected = self.at.get(&found.position).and_then(|&index| self.expected.effects[index].row.as_ref());
             if expected != Some(found) {
-                return Err(format!("the row of record {index} {}", difference(found, expected)));
+                return Err(format!("the row at {:?} {}", found.position, difference(found, expected)));
             }
         }
         for letter in &platform.letters {
@@ -149,37 +129,31 @@ impl<'a> Checker<'a> {
 
     /// The feed has each applied change, in order for each shipment, and the same one again at most.
     fn feed(&self, platform: &Platform) -> Result<(), String> {
-        let mut published: HashMap<usize, &NewRecord> = HashMap::new();
-        let mut newest: HashMap<usize, usize> = HashMap::new();
         let judged = self.expected.effects.iter().flat_map(|effect| &effect.judged);
         let turns: HashMap<usize, usize> = judged.enumerate().map(|(turn, &index)| (index, turn)).collect();
+        let mut published: HashMap<usize, &NewRecord> = HashMap::new();
+        let mut newest: HashMap<TrackingNumber, usize> = HashMap::new();
         for change in &platform.changes {
-            let index = self.by_id.get(&change_of(change)).copied().ok_or("a change of an event that nobody sent")?;
-            let Some(row) = self.expected.effects[index].row.as_ref().filter(|_| self.expected.changes(index)) else {
+            let index = *self.by_id.get(&change_of(change)).ok_or("a change of an event that nobody sent")?;
+            let Some(row) = self.expected.change(index) else {
                 return Err(format!("record {index} changed nothing and is in the feed"));
             };
-            let newest = newest.entry(self.workload.records[index].shipment).or_default();
+            let (turn, newest) = (turns[&index], newest.entry(row.event_id.tracking_number).or_default());
             match published.insert(index, change) {
                 Some(before) if before == change => {}
                 Some(_) => return Err(format!("the change of record {index} was published in two forms")),
-                None if turns[&index] < *newest => {
+                None if turn < *newest => {
                     return Err(format!("the change of record {index} was first published behind a later one"));
                 }
-                None => *newest = turns[&index],
+                None => *newest = turn,
             }
             let value: Value = serde_json::from_slice(change.value.as_deref().unwrap_or_default()).unwrap_or_default();
-            if value["from"].as_str() != row.from.map(Status::as_str)
-                || value["to"].as_str() != row.to.map(Status::as_str)
-                || value["version"].as_i64() != row.version
-            {
+            let says = ["from", "to", "version"].map(|name| value[name].clone());
+            if says != [json!(row.from), json!(row.to), json!(row.version)] {
                 return Err(format!("the change of record {index} is {value} instead of {row:?}"));
             }
         }
         Ok(())
-    }
-
-    fn index_of_row(&self, row: &EventRow) -> usize {
-        self.at.get(&row.position).copied().unwrap_or(usize::MAX)
     }
 }
 

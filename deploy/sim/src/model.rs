@@ -69,9 +69,9 @@ impl Expected {
         Self { events, effects, documents }
     }
 
-    /// Whether the event of record `index` changes its shipment for all to see.
-    pub(crate) fn changes(&self, index: usize) -> bool {
-        self.effects[index].row.as_ref().is_some_and(|row| row.outcome == Outcome::Applied)
+    /// The row of record `index`, if its event changes its shipment for all to see.
+    pub(crate) fn change(&self, index: usize) -> Option<&EventRow> {
+        self.effects[index].row.as_ref().filter(|row| row.outcome == Outcome::Applied)
     }
 }
 

@@ -80,7 +80,14 @@ pub(crate) const TOPIC: &str = "events";
 pub(crate) const INDEX: &str = "sim-record";
 pub(crate) const STATUSES: [&str; 5] = ["picked_up", "in_warehouse", "in_transit", "delivered", "cancelled"];
 const KINDS: [&str; 3] = ["delivery_attempt_failed", "exception", "out_for_delivery"];
-const POISON: [&str; 5] = ["NO_VALUE", "UNKNOWN_TYPE", "NO_JSON", "BAD_FIELDS", "KEY_MISMATCH"];
+/// The classes of poison, and how a good report is spoilt to be of that class.
+const POISON: [(&str, fn(&mut NewRecord)); 5] = [
+    ("NO_VALUE", |record| record.value = None),
+    ("UNKNOWN_TYPE", |record| record.headers[0] = Header::text("ce_type", "something.else")),
+    ("NO_JSON", |record| record.value = Some("{".into())),
+    ("BAD_FIELDS", |record| record.value = Some("{}".into())),
+    ("KEY_MISMATCH", |record| record.key = Some("99M-ANOTHER1".into())),
+];
 
 impl Workload {
     pub(crate) fn of(dice: &mut Dice) -> Self {
@@ -192,7 +199,7 @@ impl Record {
             13..=15 => Claim::Status(dice.one_of(&STATUSES)),
             16..=17 => Claim::Kind(dice.one_of(&KINDS)),
             18 => Claim::Created { field: dice.percent(50), cancel_in_transit: false, parks: false, weight: 1 },
-            _ => Claim::Poison(dice.one_of(&POISON)),
+            _ => Claim::Poison(dice.one_of(&POISON).0),
         };
         // Some come late, a few happened before the registration (which is at second 100).
         let early = dice.one_of(&[0, 0, 0, 0, 0, 4, 4, 950]);
@@ -225,7 +232,6 @@ impl Record {
             Claim::Status(word) => (REPORTED_TYPE, json!({"tracking_number": number, "status": word})),
             Claim::Kind(word) => (REPORTED_TYPE, json!({"tracking_number": number, "kind": word})),
             Claim::Release { until } => (RELEASED_TYPE, json!({"tracking_number": number, "until": time(until)})),
-            Claim::Poison("UNKNOWN_TYPE") => ("something.else", json!({})),
             Claim::Poison(_) => (REPORTED_TYPE, json!({"tracking_number": number, "status": "picked_up"})),
         };
         if ce_type == REPORTED_TYPE {
@@ -239,17 +245,12 @@ impl Record {
                 Sender::Stranger => value["reporter"] = reporter("stranger"),
             }
         }
-        let mut record =
-            NewRecord { key: Some(number.into()), partition: None, value: None, headers: Vec::new(), timestamp: None };
-        record.headers.extend([Header::text("ce_type", ce_type), Header::text(INDEX, index.to_string())]);
-        record.value = match self.claim {
-            Claim::Poison("NO_VALUE") => None,
-            Claim::Poison("NO_JSON") => Some("{".into()),
-            Claim::Poison("BAD_FIELDS") => Some("{}".into()),
-            _ => Some(to_json(&value)),
-        };
-        if self.claim == Claim::Poison("KEY_MISMATCH") {
-            record.key = Some("99M-ANOTHER1".into());
+        let headers = vec![Header::text("ce_type", ce_type), Header::text(INDEX, index.to_string())];
+        let (key, value) = (Some(number.into()), Some(to_json(&value)));
+        let mut record = NewRecord { key, partition: None, value, headers, timestamp: None };
+        if let Claim::Poison(class) = self.claim {
+            let poison = POISON.iter().find(|(name, _)| *name == class);
+            poison.expect("only what is in the table is thrown").1(&mut record);
         }
         record
     }

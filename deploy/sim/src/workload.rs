@@ -80,8 +80,9 @@ pub(crate) const TOPIC: &str = "events";
 pub(crate) const INDEX: &str = "sim-record";
 pub(crate) const STATUSES: [&str; 5] = ["picked_up", "in_warehouse", "in_transit", "delivered", "cancelled"];
 const KINDS: [&str; 3] = ["delivery_attempt_failed", "exception", "out_for_delivery"];
+type Spoil = fn(&mut NewRecord);
 /// The classes of poison, and how a good report is spoilt to be of that class.
-const POISON: [(&str, fn(&mut NewRecord)); 5] = [
+const POISON: [(&str, Spoil); 5] = [
     ("NO_VALUE", |record| record.value = None),
     ("UNKNOWN_TYPE", |record| record.headers[0] = Header::text("ce_type", "something.else")),
     ("NO_JSON", |record| record.value = Some("{".into())),

@@ -18,14 +18,12 @@ pub(crate) struct KnownKeys {
 /// What an event is, by its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Seen {
-    /// The first of its key.
+    /// The first of its key; or the store refused it before, and an operator had it redriven: it is judged anew.
     New,
     /// Its key was first used by a record with this payload.
     Before(PayloadHash),
     /// The same conflict was there before.
     ConflictBefore,
-    /// The store refused it before, and an operator had it redriven: it is judged anew, and its row replaced.
-    RefusedBefore,
 }
 
 impl KnownKeys {
@@ -61,20 +59,40 @@ impl KnownKeys {
         let was_refused = |first: &KnownKey| first.outcome == Outcome::DeadLettered && first.position < position;
         match other(id.first_row()) {
             None => Seen::New,
-            Some(first) if is_redriven && first.payload == id.payload && was_refused(first) => Seen::RefusedBefore,
+            Some(first) if is_redriven && first.payload == id.payload && was_refused(first) => Seen::New,
             Some(first) if first.payload == id.payload => Seen::Before(first.payload),
             Some(_) if other(id.conflict_row()).is_some() => Seen::ConflictBefore,
             Some(first) => Seen::Before(first.payload),
         }
     }
 
-    /// What became of the event whose record stands at `position` in an earlier attempt of ours, by its row `row`.
-    pub(crate) fn own(&self, row: RowId, position: LogPosition) -> Option<Outcome> {
-        self.rows.get(&row).filter(|known| known.position == position).map(|known| known.outcome)
+    /// Whether the store refused the record at `position` of the event `id` in an earlier attempt. It did when the row says so, also where an operator
+    /// has had the event redriven since; and what was redriven before the record that was judged was redriven in vain.
+    pub(crate) fn was_refused(&self, id: EventId, position: LogPosition, is_redriven: bool) -> bool {
+        let Some(known) = self.rows.get(&id.first_row()).filter(|known| known.payload == id.payload) else {
+            return false;
+        };
+        let in_vain = |first: LogPosition| is_redriven && first < position && position < known.position;
+        refused_at(known).is_some_and(|first| first == position || in_vain(first))
+    }
+
+    /// The record of the event `id` that the store refused, when it is judged anew.
+    pub(crate) fn refused_at(&self, id: EventId) -> Option<LogPosition> {
+        self.rows.get(&id.first_row()).filter(|known| known.payload == id.payload).and_then(refused_at)
+    }
+
+    /// Whether an earlier attempt of ours left the row `row` for the record at `position`.
+    pub(crate) fn has_own(&self, row: RowId, position: LogPosition) -> bool {
+        self.rows.get(&row).is_some_and(|known| known.position == position)
     }
 
     /// Adds a row that the batch will write.
     pub(crate) fn add(&mut self, row: &EventRow) {
         self.rows.insert(row.row_id(), row.known());
     }
+}
+
+/// The record that the store refused, if it did.
+fn refused_at(known: &KnownKey) -> Option<LogPosition> {
+    known.refused_at.or_else(|| (known.outcome == Outcome::DeadLettered).then_some(known.position))
 }

@@ -46,6 +46,7 @@ mod replayed;
 mod storm;
 pub mod tools;
 pub mod transfer;
+mod turns;
 pub mod verify;
 mod write;
 

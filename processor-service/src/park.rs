@@ -14,21 +14,35 @@ use crate::write;
 impl Decision {
     /// The place of a dead letter is kept, if its shipment parks.
     pub(crate) fn wait(&mut self, item: &Item, states: &HashMap<TrackingNumber, Shipment>) {
-        let Some(shipment) = item.number.and_then(|number| self.changed.get(number).or_else(|| states.get(&number)))
-        else {
-            return;
-        };
-        let turn = parking::wait(shipment, item.position.log, item.time, item.repeats);
-        self.take_over(turn, item.position);
+        if let Some(shipment) = item.number.and_then(|number| self.newest(number, states)) {
+            let turn = parking::wait(shipment, item.position.log, item.time, item.repeats);
+            self.take_over(turn, item.position);
+        }
+    }
+
+    /// Nothing can come any more of the dead letter that `item` repeats.
+    pub(crate) fn settle(&mut self, item: &Item, states: &HashMap<TrackingNumber, Shipment>) {
+        if let Some(shipment) = item.number.and_then(|number| self.newest(number, states)) {
+            let turn = parking::settle(shipment, item.position.log, item.repeats);
+            self.take_over(turn, item.position);
+        }
     }
 
     /// Dead letters are given up.
     pub(crate) fn release(&mut self, item: &Item, release: Release, states: &HashMap<TrackingNumber, Shipment>) {
-        let number = release.tracking_number;
-        if let Some(shipment) = self.changed.get(number).or_else(|| states.get(&number)) {
+        if let Some(shipment) = self.newest(release.tracking_number, states) {
             let turn = parking::release(shipment, release.until, item.position.log);
             self.take_over(turn, item.position);
         }
+    }
+
+    /// The shipment as the batch has changed it so far.
+    fn newest<'a>(
+        &'a self,
+        number: TrackingNumber,
+        states: &'a HashMap<TrackingNumber, Shipment>,
+    ) -> Option<&'a Shipment> {
+        self.changed.get(number).or_else(|| states.get(&number))
     }
 
     /// Takes over what a record at `position` did to parked events, and to the state when that has changed through them.

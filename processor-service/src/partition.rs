@@ -33,6 +33,7 @@ use crate::dedup::{KnownKeys, Seen};
 use crate::failure::Failure;
 use crate::item::{Content, Item};
 use crate::storm::Share;
+use crate::turns::Turns;
 use crate::write::{self, Changed};
 
 /// A batch that is being applied. It outlives the attempts: what was decoded stays so, and what the store refused stays refused.
@@ -53,10 +54,9 @@ pub(crate) struct Decision {
     pub(crate) rows: Vec<EventRow>,
     /// For each row the index of its item.
     row_items: Vec<usize>,
-    /// The rows, by index, to insert: all but those that an earlier attempt left there.
-    inserting: Vec<usize>,
-    /// The rows, by index, that replace what stands there: of events which the store refused before and an operator had redriven.
-    replacing: Vec<usize>,
+    /// The rows to write: all but those that an earlier attempt left there. Those of events which the store refused before and an operator had
+    /// redriven replace what stands there.
+    turns: Turns,
     /// The rows of events whose documents the store refused.
     refused: Vec<EventRow>,
     pub(crate) changed: Changed,
@@ -144,9 +144,11 @@ impl<'a> Work<'a> {
                         _ => cause_of(poison),
                     };
                     decision.dead.push((index, cause));
-                    // Of a conflict nothing can come any more.
-                    if passed.is_none() && (event.is_none() || refused == Some(Outcome::DeadLettered)) {
-                        decision.wait(item, &states);
+                    match refused {
+                        _ if passed.is_some() => {}
+                        Some(Outcome::DeadLettered) => decision.wait(item, &states),
+                        None if event.is_none() => decision.wait(item, &states),
+                        _ => decision.settle(item, &states), // of a conflict nothing can come any more
                     }
                 }
                 Content::Event(event) if passed.is_some() => {
@@ -162,43 +164,38 @@ impl<'a> Work<'a> {
 
     /// What the store refused in an earlier attempt, as the row says, stays refused: it was cut off, and its row is what others go by.
     fn refuse_again(&mut self, known: &KnownKeys) {
-        let was_refused = |item: &Item| {
-            let Content::Event(event) = &item.content else { return None };
-            known.own(event.id.first_row(), item.position.log).filter(|&outcome| outcome == Outcome::DeadLettered)
+        let was_refused = |item: &Item| match &item.content {
+            Content::Event(event) => known.was_refused(event.id, item.position.log, item.is_redriven),
+            _ => false,
         };
-        let again = self.items.iter().enumerate().filter_map(|(index, item)| was_refused(item).map(|_| index));
-        let again: Vec<_> = again.map(|index| (index, "it was refused in an earlier attempt".to_owned())).collect();
+        let again = self.items.iter().enumerate().filter(|(_, item)| was_refused(item));
+        let again = again.map(|(index, _)| (index, "it was refused in an earlier attempt".to_owned())).collect();
         self.refuse(again);
     }
 
     /// Step 5: the rows. `Ok(false)` when the batch has to be decided again: the store refused one, and its record is poison from now on, or
     /// one is there already.
     pub(crate) async fn write_rows(&mut self, ports: &Ports, decision: &Decision) -> Result<bool, Failure> {
-        // Before the rows behind them, which go by what these say.
-        let replacing = decision.rows_at(&decision.replacing);
-        if !replacing.is_empty() {
-            match ports.store.replace_events(&replacing).await {
-                Err(StoreError::Refused(refused)) => {
-                    self.refuse(decision.items_of(&decision.replacing, refused));
-                    return Ok(false);
-                }
-                written => written?,
-            }
-        }
-        let inserting = decision.rows_at(&decision.inserting);
-        if !inserting.is_empty() {
-            match ports.store.insert_events(&inserting).await {
+        for (replaces, places) in decision.turns.iter() {
+            let rows = decision.rows_at(places);
+            let written = if replaces {
+                ports.store.replace_events(&rows).await.map(|()| Inserted::All)
+            } else {
+                ports.store.insert_events(&rows).await
+            };
+            match written {
                 // It may be a known one, and then it is no matter whether the store would take it.
                 Err(StoreError::Refused(_)) if !self.looks_up => {
                     self.looks_up = true;
                     return Ok(false);
                 }
                 Err(StoreError::Refused(refused)) => {
-                    self.refuse(decision.items_of(&decision.inserting, refused));
+                    let items = refused.into_iter().map(|(index, why)| (decision.row_items[places[index]], why));
+                    self.refuse(items.collect());
                     return Ok(false);
                 }
                 Ok(Inserted::UpTo(index)) => {
-                    self.look_up_now(inserting[index].row_id())?;
+                    self.look_up_now(rows[index].row_id())?;
                     return Ok(false);
                 }
                 written => drop(written?),
@@ -280,16 +277,11 @@ impl Decision {
         places.iter().map(|&place| self.rows[place].clone()).collect()
     }
 
-    /// The items of those of the rows at `places` that the store refused.
-    fn items_of(&self, places: &[usize], refused: Vec<(usize, String)>) -> Vec<(usize, String)> {
-        refused.into_iter().map(|(index, why)| (self.row_items[places[index]], why)).collect()
-    }
-
     /// The row of an event that the store refused holds its key like any other, or the same event in the same batch and in the next one
     /// would come to different ends.
     fn refuse(&mut self, event: &IdentifiedEvent, position: RowPosition, known: &mut KnownKeys) -> Option<Outcome> {
         let outcome = match known.seen(event.id, position.log, false) {
-            Seen::New | Seen::RefusedBefore => Outcome::DeadLettered,
+            Seen::New => Outcome::DeadLettered,
             Seen::Before(payload) if payload != event.id.payload => Outcome::Conflict,
             Seen::Before(_) => return Some(Outcome::DeadLettered), // it was redriven in vain, and has its row
             Seen::ConflictBefore => return None,                   // it has its row
@@ -308,11 +300,14 @@ impl Decision {
         states: &HashMap<TrackingNumber, Shipment>,
         known: &mut KnownKeys,
     ) {
+        let event = &match known.refused_at(event.id) {
+            None => Cow::Borrowed(event),
+            refused_at => Cow::Owned(IdentifiedEvent { refused_at, ..event.clone() }),
+        };
         let number = event.id.tracking_number;
         let position = item.position.log;
-        let seen = known.seen(event.id, position, item.is_redriven);
-        let first = match seen {
-            Seen::New | Seen::RefusedBefore => None,
+        let first = match known.seen(event.id, position, item.is_redriven) {
+            Seen::New => None,
             Seen::Before(payload) => Some(payload),
             Seen::ConflictBefore => Some(event.id.payload), // a duplicate of that conflict
         };
@@ -322,7 +317,7 @@ impl Decision {
         let own = turn.own.as_ref().filter(|own| own.outcome != Outcome::Duplicate);
         let owner = turn.shipment.as_ref().or(shipment);
         match own.map(|own| write::row(event, own, item.position, owner)) {
-            Some(row) => self.put(index, item, row, seen == Seen::RefusedBefore, known),
+            Some(row) => self.put(index, row, known),
             None => self.duplicates += 1,
         }
         if was_parked {
@@ -333,15 +328,14 @@ impl Decision {
     }
 
     /// Adds the row of the item `index`.
-    fn put(&mut self, index: usize, item: &Item, row: EventRow, was_refused: bool, known: &mut KnownKeys) {
+    fn put(&mut self, index: usize, row: EventRow, known: &mut KnownKeys) {
         if row.outcome == Outcome::Conflict {
             self.dead.push((index, key_conflict(&row.report)));
         }
-        let is_there = known.own(row.row_id(), row.position.log).is_some();
-        if was_refused || (is_there && item.is_redriven) {
-            self.replacing.push(self.rows.len());
-        } else if !is_there {
-            self.inserting.push(self.rows.len());
+        if row.refused_at.is_some() {
+            self.turns.replace(row.event_id.tracking_number, self.rows.len());
+        } else if !known.has_own(row.row_id(), row.position.log) {
+            self.turns.insert(row.event_id.tracking_number, self.rows.len());
         }
         known.add(&row);
         self.rows.push(row);

@@ -33,6 +33,7 @@ pub(crate) async fn process(log: &MemoryLog, store: &MemoryStore, window: &Memor
             event_id: event.id,
             position: RowPosition { log: position, partition: stored.position.partition },
             released_at: None,
+            refused_at: None,
             outcome: judged.outcome,
             outcome_reason: judged.reason,
             from: judged.from,

@@ -132,6 +132,7 @@ async fn a_row_without_its_state_is_not_an_answer_yet() {
             partition: record.position.partition,
         },
         released_at: None,
+        refused_at: None,
         outcome: Outcome::Applied,
         outcome_reason: None,
         from: None,

@@ -7,7 +7,7 @@ use shared::dead_letters::{DeadLetters, Filter, REPLAY_OF, RedriveRequest, Selec
 use shared::event_log::{Header, NewRecord, Position, Topic};
 use shared::shipment::{Event, Outcome, RejectReason, TrackingNumber, record};
 
-use crate::world::{World, created_with, now, number, reported, whole_life};
+use crate::world::{World, changed, created_with, now, number, reported, whole_life};
 
 /// The life of a shipment that parks for so long.
 fn parking_life(number: TrackingNumber, seconds: u32) -> Vec<Event> {
@@ -225,4 +225,46 @@ async fn a_release_that_was_cut_off_behind_its_rows_is_repeated() {
     assert_eq!(world.store.all_rows(), rows);
     assert_eq!(world.changes(), ids(&life));
     assert_eq!(world.shipment(number(1)).await.state.version, 5);
+}
+
+/// The row of a redriven event stands at the redriven record. When the states were lost, the record that the store refused is judged once more.
+#[tokio::test]
+async fn what_waits_behind_a_refused_record_waits_again_when_its_redrive_was_cut_off_behind_the_rows() {
+    let world = World::new();
+    let life = parking_life(number(1), 3_600);
+    world.apply(&life[..2]).await;
+    let before = world.shipment(number(1)).await.state;
+    world.store.refuse_event(life[2].event_id());
+    world.apply(&life[2..]).await;
+    redrive(&world).await; // in vain
+    world.store.refuse_nothing();
+    redrive(&world).await;
+    let (rows, shipment) = (world.store.all_rows(), world.shipment(number(1)).await);
+    assert_eq!(world.history(number(1)).await.len(), 5);
+
+    world.store.corrupt(number(1), |stored| stored.state = before);
+    let again = world.with_everything_else_lost();
+    for record in world.log.records(Topic::Events) {
+        let timestamp = Some(record.timestamp);
+        let (key, partition) = (record.key, Some(record.position.partition));
+        let record = NewRecord { key, partition, value: record.value, headers: record.headers, timestamp };
+        apply(&again, vec![record]).await;
+    }
+    assert_eq!(again.shipment(number(1)).await, shipment, "whatever the batches were");
+    assert_eq!(again.store.all_rows(), rows);
+}
+
+#[tokio::test]
+async fn a_redriven_record_that_is_a_conflict_holds_nothing_up_whether_the_store_takes_its_row_or_not() {
+    for is_refused in [false, true] {
+        let world = World::new();
+        let (letter, life) = held_up(&world, 3_600).await;
+        let other = changed(number(1), "cancelled", 3, |_| ());
+        if is_refused {
+            world.store.refuse_event(other.event_id());
+        }
+        apply(&world, vec![mended(&other, letter)]).await;
+        assert_eq!(world.row(&other).await.outcome, Outcome::Conflict);
+        assert_eq!(outcomes(&world, &life[3..]).await, [Outcome::Rejected, Outcome::Rejected], "judged without it");
+    }
 }

@@ -116,6 +116,7 @@ mod tests {
             event_id: "evt_ABC12345_0000000000000000000000".parse().expect("well-formed"),
             position: RowPosition { log: LogPosition { epoch: 1, offset: 9 }, partition: 3 },
             released_at: None,
+            refused_at: None,
             outcome: Outcome::Applied,
             outcome_reason: None,
             from: Some(Status::InTransit),

@@ -155,6 +155,9 @@ pub struct ParkedEvent {
     /// Who sent it, where that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reporter: Option<Reporter>,
+    /// The record of it that the store refused, when this one was redriven.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused_at: Option<LogPosition>,
 }
 
 impl ShipmentState {

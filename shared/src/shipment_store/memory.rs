@@ -32,13 +32,13 @@ struct Inner {
     /// For each shipment with parked events its partition, the position that says so, and until when.
     parked: HashMap<TrackingNumber, (i32, LogPosition, Option<Timestamp>)>,
     refused: HashSet<TrackingNumber>,
-    refused_rows: HashSet<RowId>,
+    refused_events: HashSet<EventId>,
     refused_states: HashSet<TrackingNumber>,
 }
 
 impl Inner {
     fn refuses(&self, row: &EventRow) -> bool {
-        self.refused.contains(&row.event_id.tracking_number) || self.refused_rows.contains(&row.event_id.first_row())
+        self.refused.contains(&row.event_id.tracking_number) || self.refused_events.contains(&row.event_id)
     }
 
     fn park(&mut self, write: &StateWrite) {
@@ -84,7 +84,7 @@ impl MemoryStore {
 
     /// Refuses the row of one event from now on, except one that says that it was refused.
     pub fn refuse_event(&self, event: EventId) {
-        self.inner().refused_rows.insert(event.first_row());
+        self.inner().refused_events.insert(event);
     }
 
     /// Refuses every state of `number` from now on, but for the one that comes with its registration.
@@ -96,7 +96,7 @@ impl MemoryStore {
     pub fn refuse_nothing(&self) {
         let mut inner = self.inner();
         inner.refused.clear();
-        inner.refused_rows.clear();
+        inner.refused_events.clear();
         inner.refused_states.clear();
     }
 

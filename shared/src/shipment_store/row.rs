@@ -26,6 +26,9 @@ pub struct EventRow {
     /// The record that released it, when it had been parked: there it was judged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub released_at: Option<LogPosition>,
+    /// The record of it that the store refused, when it was redriven and judged anew: where the row stood before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused_at: Option<LogPosition>,
     /// What became of it; never `duplicate`.
     pub outcome: Outcome,
     /// Why, when it was neither applied nor recorded.
@@ -70,7 +73,8 @@ impl EventRow {
     /// What the next record with the same key needs to know of it.
     #[must_use]
     pub fn known(&self) -> KnownKey {
-        KnownKey { position: self.position.log, payload: self.event_id.payload, outcome: self.outcome }
+        let (position, payload, outcome) = (self.position.log, self.event_id.payload, self.outcome);
+        KnownKey { position, payload, outcome, refused_at: self.refused_at }
     }
 }
 
@@ -83,4 +87,6 @@ pub struct KnownKey {
     pub payload: PayloadHash,
     /// What became of it.
     pub outcome: Outcome,
+    /// The record that the store refused, when the event was redriven since.
+    pub refused_at: Option<LogPosition>,
 }

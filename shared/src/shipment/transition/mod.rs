@@ -103,20 +103,18 @@ pub struct IdentifiedEvent {
     pub reporter: Option<Reporter>,
     /// The registration, when it is one.
     pub created: Option<Arc<ShipmentCreated>>,
+    /// The record of it that the store refused, when it was redriven and is judged anew: its row goes on to say so.
+    pub refused_at: Option<LogPosition>,
 }
 
 impl From<Event> for IdentifiedEvent {
     fn from(event: Event) -> Self {
         let (id, recorded_at) = (event.event_id(), event.recorded_at());
-        match event {
-            Event::Created(created) => {
-                let report = created.report();
-                Self { id, report, recorded_at, reporter: None, created: Some(Arc::from(created)) }
-            }
-            Event::Reported(reported) => {
-                Self { id, report: reported.body, recorded_at, reporter: reported.reporter, created: None }
-            }
-        }
+        let (report, reporter, created) = match event {
+            Event::Created(created) => (created.report(), None, Some(Arc::from(created))),
+            Event::Reported(reported) => (reported.body, reported.reporter, None),
+        };
+        Self { id, report, recorded_at, reporter, created, refused_at: None }
     }
 }
 

@@ -49,7 +49,7 @@ async fn everything_survives_the_round_trip(writer: &dyn ShipmentWriter, reader:
     };
     let created = row(report(id, Claim::Status(Status::Created), 0), row_position(1, 0, 0));
     let full = full_row(full_report(id, PICKED_UP, 2), row_position(1, 2, 0));
-    let full = EventRow { released_at: Some(at(7, 1 << 34)), ..full };
+    let full = EventRow { released_at: Some(at(7, 1 << 34)), refused_at: Some(at(6, 1 << 33)), ..full };
     let other_payload = conflict(report(id, Claim::Status(Status::Cancelled), 1), row_position(1, 3, 0));
     let rows = vec![created, scan.clone(), full, imported, other_payload.clone(), dead];
     insert(writer, &rows).await;

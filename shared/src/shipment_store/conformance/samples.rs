@@ -131,9 +131,10 @@ pub(super) fn full_state(created: &ShipmentCreated, position: LogPosition) -> Sh
 
 /// Places behind a dead letter that is waited for until `until`.
 pub(super) fn parked(number: TrackingNumber, until: Timestamp) -> Vec<Place> {
-    let event = |report: EventBody, reporter| {
+    let event = |report: EventBody, reporter: Option<Reporter>| {
         let (event_id, recorded_at) = (report.event_id(), report.timestamp);
-        Place::Event(Arc::new(ParkedEvent { position: at(1, 8), event_id, report, recorded_at, reporter }))
+        let refused_at = reporter.is_some().then(|| at(1, 7));
+        Place::Event(Arc::new(ParkedEvent { position: at(1, 8), event_id, report, recorded_at, reporter, refused_at }))
     };
     let (sub, role) = ("client_user_001".to_owned(), "client".to_owned());
     let reporter = Reporter { sub, role, client_id: Some("client_001".to_owned()) };
@@ -189,6 +190,7 @@ pub(super) fn row(report: EventBody, position: RowPosition) -> EventRow {
         event_id: report.event_id(),
         position,
         released_at: None,
+        refused_at: None,
         outcome: Outcome::Applied,
         outcome_reason: None,
         from: None,

@@ -123,6 +123,7 @@ fn place(members: Members<'_>) -> Result<Place, StoreError> {
         report: report(members, event_id.tracking_number)?,
         recorded_at: members.date("recorded_at")?,
         reporter: members.optional_document("reporter")?.map(reporter).transpose()?,
+        refused_at: refused_at(members)?,
     })))
 }
 
@@ -227,11 +228,16 @@ fn payload(members: Members<'_>) -> Result<PayloadHash, StoreError> {
     members.number("h").map(PayloadHash::from_u32)
 }
 
+fn refused_at(members: Members<'_>) -> Result<Option<LogPosition>, StoreError> {
+    members.optional_document("refused_at")?.map(position).transpose()
+}
+
 /// What the look-up of keys projects.
 pub(super) fn known(document: &RawDocument) -> Result<(RowId, KnownKey), StoreError> {
     let members = Members(document);
     let outcome = members.parsed("outcome", Outcome::from_word)?;
-    Ok((row_id(document)?, KnownKey { position: position(members)?, payload: payload(members)?, outcome }))
+    let (position, payload, refused_at) = (position(members)?, payload(members)?, refused_at(members)?);
+    Ok((row_id(document)?, KnownKey { position, payload, outcome, refused_at }))
 }
 
 fn reporter(members: Members<'_>) -> Result<Reporter, StoreError> {
@@ -261,6 +267,7 @@ pub(super) fn row(document: &RawDocument) -> Result<EventRow, StoreError> {
         event_id: EventId { tracking_number: id.tracking_number, key: id.key, payload: payload(members)? },
         position: RowPosition { log: position(members)?, partition: members.number("p")? },
         released_at: members.optional_document("released_at")?.map(position).transpose()?,
+        refused_at: refused_at(members)?,
         outcome: members.parsed("outcome", Outcome::from_word)?,
         outcome_reason: members.optional_parsed("reason", RejectReason::from_word)?,
         from: members.optional_parsed("from", Status::from_word)?,

@@ -100,6 +100,7 @@ fn parked_event(document: &mut BsonWriter, event: &ParkedEvent) {
     optional_location(document, report.location);
     document.date(c"recorded_at", event.recorded_at);
     rest_of_report(document, report, event.reporter.as_ref());
+    optional_refused_at(document, event.refused_at);
 }
 
 /// The members of the sub-document `parking`: until when something is parked, if it is. Like the state it is led by its position, and only its own
@@ -205,6 +206,12 @@ fn rest_of_report(document: &mut BsonWriter, report: &EventBody, sender: Option<
     }
 }
 
+fn optional_refused_at(document: &mut BsonWriter, refused_at: Option<LogPosition>) {
+    if let Some(refused_at) = refused_at {
+        document.document(c"refused_at", |document| position(document, refused_at));
+    }
+}
+
 /// The members of a document of `status_events`. What the look-up of keys projects stands first.
 pub(super) fn row(document: &mut BsonWriter, row: &EventRow) {
     let report = &row.report;
@@ -216,6 +223,7 @@ pub(super) fn row(document: &mut BsonWriter, row: &EventRow) {
     if let Some(released_at) = row.released_at {
         document.document(c"released_at", |document| position(document, released_at));
     }
+    optional_refused_at(document, row.refused_at);
     document.text(c"tracking_number", report.tracking_number.as_str());
     claim(document, report.claim);
     document.date(c"timestamp", report.timestamp);

@@ -206,7 +206,7 @@ impl ShipmentWriter for MongoStore {
     }
 
     async fn known_keys(&self, ids: &[RowId]) -> Result<HashMap<RowId, KnownKey>, StoreError> {
-        let needed = doc! { "e": 1, "o": 1, "h": 1, "outcome": 1 };
+        let needed = doc! { "e": 1, "o": 1, "h": 1, "outcome": 1, "refused_at": 1 };
         let mut known = HashMap::new();
         find_by_id(&self.status_events(), ids, Some(needed), |document| {
             known.extend([decode::known(document)?]);

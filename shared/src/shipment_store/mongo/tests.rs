@@ -43,6 +43,7 @@ pub(super) fn row(number: &str, second: i64) -> EventRow {
         event_id: report.event_id(),
         position: RowPosition { log: LogPosition { epoch: 1, offset: second }, partition: 3 },
         released_at: None,
+        refused_at: None,
         outcome: Outcome::Applied,
         outcome_reason: None,
         from: None,

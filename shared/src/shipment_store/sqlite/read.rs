@@ -68,6 +68,8 @@ pub(super) fn stored(row: &Row<'_>) -> rusqlite::Result<StoredShipment> {
 #[derive(Deserialize)]
 struct OfRow {
     outcome: Outcome,
+    #[serde(default)]
+    refused_at: Option<LogPosition>,
 }
 
 pub(super) fn known_keys(
@@ -79,8 +81,8 @@ pub(super) fn known_keys(
         tables.prepare(connection, "SELECT epoch, offset, payload, row FROM status_events{g} WHERE row_id = ?1")?;
     let read = |row: &Row<'_>| {
         let position = LogPosition { epoch: row.get(0)?, offset: row.get(1)? };
-        let OfRow { outcome } = json(row, 3)?;
-        Ok(KnownKey { position, payload: PayloadHash::from_u32(row.get(2)?), outcome })
+        let OfRow { outcome, refused_at } = json(row, 3)?;
+        Ok(KnownKey { position, payload: PayloadHash::from_u32(row.get(2)?), outcome, refused_at })
     };
     let mut known = HashMap::new();
     for &id in ids {

@@ -45,6 +45,7 @@ fn row(index: usize, second: u32, offset: i64) -> EventRow {
         event_id: report.event_id(),
         position: RowPosition { log: LogPosition { epoch: 1, offset }, partition: 0 },
         released_at: None,
+        refused_at: None,
         outcome: Outcome::Applied,
         outcome_reason: None,
         from: Some(Status::Created),

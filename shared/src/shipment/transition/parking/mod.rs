@@ -95,6 +95,16 @@ pub fn wait(shipment: &Shipment, position: LogPosition, time: Timestamp, repeats
     queue.end(None)
 }
 
+/// Nothing can come any more of the dead letter that the record at `position` `repeats`: its place is given up.
+#[must_use]
+pub fn settle(shipment: &Shipment, position: LogPosition, repeats: Option<i64>) -> Turn {
+    let mut queue = Queue::of(shipment, position);
+    let Some(place) = repeats.and_then(|offset| queue.place_of(offset)) else { return Turn::default() };
+    queue.places.remove(place);
+    queue.drain();
+    queue.end(None)
+}
+
 /// It is `until` by now: dead letters that were waited for until then are given up.
 #[must_use]
 pub fn release(shipment: &Shipment, until: Timestamp, position: LogPosition) -> Turn {
@@ -114,6 +124,7 @@ fn parked(event: &IdentifiedEvent, position: LogPosition) -> Place {
         report: event.report.clone(),
         recorded_at: event.recorded_at,
         reporter: event.reporter.clone(),
+        refused_at: event.refused_at,
     }))
 }
 
@@ -124,8 +135,9 @@ fn not_yet(event: &IdentifiedEvent) -> Judgement {
 
 impl From<&ParkedEvent> for IdentifiedEvent {
     fn from(parked: &ParkedEvent) -> Self {
-        let ParkedEvent { event_id: id, recorded_at, .. } = *parked;
-        Self { id, report: parked.report.clone(), recorded_at, reporter: parked.reporter.clone(), created: None }
+        let ParkedEvent { event_id: id, recorded_at, refused_at, .. } = *parked;
+        let (report, reporter) = (parked.report.clone(), parked.reporter.clone());
+        Self { id, report, recorded_at, reporter, created: None, refused_at }
     }
 }
 

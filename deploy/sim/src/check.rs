@@ -8,7 +8,7 @@ use shared::event_log::{LogRecord, NewRecord};
 use shared::shipment::{EventId, LogPosition, TrackingNumber};
 use shared::shipment_store::{RowPosition, ShipmentReader};
 
-use crate::model::Expected;
+use crate::model::{Effect, Expected};
 use crate::platform::{Platform, now};
 use crate::workload::{INDEX, Workload, number};
 
@@ -22,8 +22,8 @@ pub(crate) struct Checker<'a> {
 
 impl<'a> Checker<'a> {
     pub(crate) fn new(workload: &'a Workload, expected: &'a Expected) -> Self {
-        let ids = expected.events.iter().enumerate().rev(); // of one event, the first record stays
-        let by_id = ids.filter_map(|(index, event)| Some((event.as_ref()?.event_id(), index))).collect();
+        let rows = expected.effects.iter().enumerate().filter(|(_, effect)| effect.moved_to.is_none());
+        let by_id = rows.filter_map(|(index, effect)| Some((effect.row.as_ref()?.event_id, index))).collect();
         let at = (0..workload.records.len()).map(|index| (workload.at(index), index)).collect();
         Self { workload, expected, by_id, at }
     }
@@ -36,7 +36,7 @@ impl<'a> Checker<'a> {
     fn left_behind(&self, index: usize, platform: &Platform) -> Result<(), String> {
         let effect = &self.expected.effects[index];
         self.is_decided(index, platform).map_err(|what| format!("record {index} is committed and {what}"))?;
-        if effect.letter.is_some() && !platform.letters.iter().any(|letter| letter_of(letter).0 == index) {
+        if !self.is_buried(index, platform) {
             return Err(format!("record {index} is committed and its dead letter is not there"));
         }
         for row in effect.judged.iter().filter_map(|&judged| self.expected.change(judged)) {
@@ -50,13 +50,27 @@ impl<'a> Checker<'a> {
         Ok(())
     }
 
+    fn is_buried(&self, index: usize, platform: &Platform) -> bool {
+        let is_its = |letter: &NewRecord| letter_of(letter).0 == index;
+        self.expected.effects[index].letter.is_none() || platform.letters.iter().any(is_its)
+    }
+
+    /// Whether a record of the log is there by now: an operator redrives what he finds in the dead letters.
+    pub(crate) fn is_there(&self, record: &LogRecord, platform: &Platform) -> bool {
+        let repeats = self.workload.records[index_of(record.header(INDEX))].repeats;
+        repeats.is_none_or(|of| self.is_buried(of, platform))
+    }
+
     /// The rows of a record and of those that it has judged are there, and its shipment's state or a newer one.
     fn is_decided(&self, index: usize, platform: &Platform) -> Result<(), String> {
         let effect = &self.expected.effects[index];
         for &of in std::iter::once(&index).chain(&effect.judged) {
-            let Some(row) = &self.expected.effects[of].row else { continue };
+            let Effect { row: Some(row), moved_to, .. } = &self.expected.effects[of] else { continue };
             let found = now(platform.majority.events(&[row.row_id()])).map_err(|error| error.to_string())?;
             let found = found.first().ok_or_else(|| format!("the row of record {of} is not there"))?;
+            if *moved_to == Some(found.position) {
+                continue;
+            }
             // While an event waits its own record has not made it what it will be in the end.
             let is_judged = effect.judged.contains(&of);
             if found.position != row.position || (is_judged && found.outcome != row.outcome) {
@@ -110,7 +124,8 @@ impl<'a> Checker<'a> {
     pub(crate) fn at_the_end(&self, platform: &Platform) -> Result<(), String> {
         (0..self.workload.records.len()).try_for_each(|index| self.left_behind(index, platform))?;
         for found in &platform.majority.all_rows() {
-            let expected = self.at.get(&found.position).and_then(|&index| self.expected.effects[index].row.as_ref());
+            let effect = self.at.get(&found.position).map(|&index| &self.expected.effects[index]);
+            let expected = effect.filter(|effect| effect.moved_to.is_none()).and_then(|effect| effect.row.as_ref());
             if expected != Some(found) {
                 return Err(format!("the row at {:?} {}", found.position, difference(found, expected)));
             }

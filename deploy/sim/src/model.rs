@@ -10,7 +10,7 @@ use shared::shipment::{
     Claim as Claimed, Event, HistoryEntry, Kind, LogPosition, Outcome, ParkedEvent, Place, Policy, RejectReason,
     ShipmentState, Status, Timestamp, TrackingNumber,
 };
-use shared::shipment_store::{EventRow, StoredShipment};
+use shared::shipment_store::{EventRow, RowPosition, StoredShipment};
 
 use crate::workload::{Claim, PARK_SECONDS, Sender, Workload, recorded_at};
 
@@ -19,6 +19,8 @@ use crate::workload::{Claim, PARK_SECONDS, Sender, Workload, recorded_at};
 pub(crate) struct Effect {
     /// Its row in `status_events`, as it is in the end; a duplicate has none.
     pub(crate) row: Option<EventRow>,
+    /// Where that row stands since the record, which the store refused, was redriven and judged anew.
+    pub(crate) moved_to: Option<RowPosition>,
     /// The class of its dead letter.
     pub(crate) letter: Option<&'static str>,
     /// The records that are judged when it comes, in their order: itself, or those that waited for it.
@@ -28,8 +30,6 @@ pub(crate) struct Effect {
 /// What must become of a whole log.
 #[derive(Debug)]
 pub(crate) struct Expected {
-    /// For each record its event, where it is no poison.
-    pub(crate) events: Vec<Option<Event>>,
     /// For each record.
     pub(crate) effects: Vec<Effect>,
     /// For each shipment its states, by the position of the record that made them.
@@ -39,8 +39,8 @@ pub(crate) struct Expected {
 struct Model<'a> {
     workload: &'a Workload,
     events: &'a [Option<Event>],
-    /// For each key the claims that were made under it; the first one is the event, the others are conflicts.
-    keys: HashMap<Key, Vec<Payload>>,
+    /// For each key the claims that were made under it, and the records whose rows say so; the first one is the event, the others are conflicts.
+    keys: HashMap<Key, Vec<(Payload, usize)>>,
     shipments: HashMap<usize, StoredShipment>,
     effects: Vec<Effect>,
 }
@@ -66,7 +66,7 @@ impl Expected {
             }
         }
         let effects = model.effects;
-        Self { events, effects, documents }
+        Self { effects, documents }
     }
 
     /// The row of record `index`, if its event changes its shipment for all to see.
@@ -98,20 +98,32 @@ impl Model<'_> {
     fn report(&mut self, index: usize, key: Key, payload: Payload) {
         let record = self.workload.records[index];
         let claims = self.keys.entry(key).or_default();
-        let (is_new, is_first) = (!claims.contains(&payload), claims.is_empty());
-        if is_new {
-            claims.push(payload);
-            let told =
-                if is_first { self.told_at_once(index) } else { Some((Outcome::Conflict, RejectReason::KeyConflict)) };
+        let earlier = claims.iter().position(|(claim, _)| *claim == payload);
+        let place = earlier.unwrap_or(claims.len());
+        if earlier.is_none() {
+            claims.push((payload, index));
+        }
+        let refused = self.effects[claims[0].1].row.as_ref().filter(|row| row.outcome == Outcome::DeadLettered);
+        let is_judged_anew = earlier == Some(0) && record.repeats.is_some() && refused.is_some();
+        if earlier.is_none() || is_judged_anew {
+            let conflict = (Outcome::Conflict, RejectReason::KeyConflict);
+            let told = if place == 0 { self.told_at_once(index) } else { Some(conflict) };
+            let is_letter =
+                |&(outcome, _): &(Outcome, RejectReason)| matches!(outcome, Outcome::Conflict | Outcome::DeadLettered);
+            self.effects[index].letter = told.filter(is_letter).map(|(_, reason)| reason.as_str());
+            let is_dead = told.is_some_and(|(outcome, _)| outcome == Outcome::DeadLettered);
+            if is_judged_anew && !is_dead {
+                let first = std::mem::replace(&mut self.keys.get_mut(&key).expect("it was there")[0].1, index);
+                self.effects[first].moved_to = Some(self.workload.at(index));
+            }
             let Some((outcome, reason)) = told else { return self.take_turn(index) };
-            let row = EventRow { outcome, outcome_reason: Some(reason), ..self.row(index) };
-            // The store takes the row of what it refuses only bare of everything that may be the cause.
-            let row =
-                if record.is_refused(index) { EventRow { from: None, shipment_client_id: None, ..row } } else { row };
-            self.effects[index].row = Some(row);
-            self.effects[index].letter =
-                matches!(outcome, Outcome::Conflict | Outcome::DeadLettered).then(|| reason.as_str());
-            if outcome == Outcome::DeadLettered {
+            if !(is_judged_anew && is_dead) {
+                let row = EventRow { outcome, outcome_reason: Some(reason), ..self.row(index) };
+                // The store takes the row of what it refuses only bare of everything that may be the cause.
+                let row = if record.refused { EventRow { from: None, shipment_client_id: None, ..row } } else { row };
+                self.effects[index].row = Some(row);
+            }
+            if is_dead {
                 return self.wait(index);
             }
         }
@@ -126,7 +138,7 @@ impl Model<'_> {
         use RejectReason::{Forbidden, InvalidTransition, ShipmentNotFound, StoreRefused};
         let record = self.workload.records[index];
         match (record.claim, self.shipments.get(&record.shipment)) {
-            _ if record.is_refused(index) => Some((Outcome::DeadLettered, StoreRefused)),
+            _ if record.refused => Some((Outcome::DeadLettered, StoreRefused)),
             (Claim::Created { .. }, None) => None,
             (Claim::Created { .. }, Some(_)) => Some((Outcome::Rejected, InvalidTransition)),
             (_, None) => Some((Outcome::Rejected, ShipmentNotFound)),
@@ -153,6 +165,7 @@ impl Model<'_> {
                     event_id: waits.event_id,
                     report: waits.report.clone(),
                     recorded_at: waits.recorded_at,
+                    refused_at: waits.refused_at,
                     reporter: waits.reporter.clone(),
                 }));
                 self.effects[index].row = Some(waits);
@@ -224,11 +237,13 @@ impl Model<'_> {
     /// What every row of record `index` says.
     fn row(&self, index: usize) -> EventRow {
         let (event, shipment) = (self.event(index), self.shipments.get(&self.workload.records[index].shipment));
-        let report = event.report();
+        let (report, position) = (event.report(), self.workload.at(index));
+        let refused = self.effects.iter().position(|effect| effect.moved_to == Some(position));
         EventRow {
             event_id: event.event_id(),
-            position: self.workload.at(index),
+            position,
             released_at: None,
+            refused_at: refused.map(|first| self.workload.at(first).log),
             outcome: Outcome::Rejected,
             outcome_reason: None,
             from: shipment.map(|shipment| shipment.state.current_status),

@@ -1,16 +1,16 @@
 //! What the lanes work on, as far as servers can tear it: a store of several members, topics, and effects that happen late.
 //! The rules of the store (rows once, newest position wins) are those of the memory adapter.
 
+use std::collections::HashSet;
 use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use shared::dedup_window::Decided;
 use shared::event_log::{NewRecord, Position, Topic};
+use shared::shipment::Outcome;
 use shared::shipment_store::memory::MemoryStore;
-use shared::shipment_store::{EventRow, Inserted, ShipmentWriter, StateWrite, StoreError};
-
-use crate::workload::{REFUSED, REFUSED_MILLIS, number};
+use shared::shipment_store::{EventRow, Inserted, RowPosition, ShipmentWriter, StateWrite, StoreError};
 
 /// Something that a lane asks a server to do.
 #[derive(Clone, Debug)]
@@ -40,9 +40,16 @@ pub(crate) struct Platform {
     pub(crate) announced: Vec<Position>,
     /// Effects that somebody gave up waiting for and that will happen all the same.
     pub(crate) late: Vec<Effect>,
+    /// The records of which the store refuses what may be the cause.
+    refused: HashSet<RowPosition>,
 }
 
 impl Platform {
+    /// Servers of which the store refuses what is said of these records.
+    pub(crate) fn new(refused: HashSet<RowPosition>) -> Self {
+        Self { refused, ..Self::default() }
+    }
+
     /// What the majority has afterwards is durable: an acknowledged write is, with every write before it.
     pub(crate) fn perform(&mut self, effect: Effect, by_majority: bool) -> Result<Inserted, StoreError> {
         match effect {
@@ -51,17 +58,15 @@ impl Platform {
             Effect::Remember(mut decided) => self.remembered.append(&mut decided),
             Effect::Announce(mut positions) => self.announced.append(&mut positions),
             write => {
-                let (write, refused) = up_to_the_refused(write);
+                let (write, refused) = self.without_the_refused(write);
                 let written = apply(&self.primary, &write);
                 self.writes.push(write);
                 if by_majority {
                     self.replicate();
                 }
-                return match (written?, refused) {
-                    (Inserted::All, Some(index)) => {
-                        Err(StoreError::Refused(vec![(index, "the schedule says so".to_owned())]))
-                    }
-                    (inserted, _) => Ok(inserted),
+                return match written? {
+                    Inserted::All if !refused.is_empty() => Err(StoreError::Refused(refused)),
+                    inserted => Ok(inserted),
                 };
             }
         }
@@ -76,6 +81,32 @@ impl Platform {
         self.replicated = self.writes.len();
     }
 
+    /// What the server writes of it, and the rows that it refuses, by index: of insertions, which are in order, the first and all behind it.
+    fn without_the_refused(&self, write: Effect) -> (Effect, Vec<(usize, String)>) {
+        // A row that says so is bare of everything that may be the cause.
+        let says_so = |row: &EventRow| matches!(row.outcome, Outcome::DeadLettered | Outcome::Conflict);
+        let is_bare = |row: &EventRow| says_so(row) && row.shipment_client_id.is_none();
+        let is_refused = |row: &EventRow| self.refused.contains(&row.position) && !is_bare(row);
+        let refused = |rows: &[EventRow]| {
+            let refused = rows.iter().enumerate().filter(|(_, row)| is_refused(row));
+            refused.map(|(index, _)| (index, "the schedule says so".to_owned())).collect::<Vec<_>>()
+        };
+        match write {
+            Effect::Rows(mut rows) => {
+                let mut refused = refused(&rows);
+                refused.truncate(1);
+                rows.truncate(refused.first().map_or(rows.len(), |&(index, _)| index));
+                (Effect::Rows(rows), refused)
+            }
+            Effect::Replaced(mut rows) => {
+                let refused = refused(&rows);
+                rows.retain(|row| !is_refused(row));
+                (Effect::Replaced(rows), refused)
+            }
+            other => (other, Vec::new()),
+        }
+    }
+
     /// The primary dies; the next one has what the majority had.
     pub(crate) fn fail_over(&mut self) {
         self.writes.truncate(self.replicated);
@@ -84,18 +115,6 @@ impl Platform {
             drop(apply(&self.primary, write));
         }
     }
-}
-
-/// What is before the first row that the server would not write at all, and the index of that one.
-fn up_to_the_refused(write: Effect) -> (Effect, Option<usize>) {
-    let Effect::Rows(mut rows) = write else { return (write, None) };
-    let refused_number = number(REFUSED);
-    let is_refused = |row: &EventRow| {
-        row.report.tracking_number.as_str() == refused_number && row.report.timestamp.as_millis() % REFUSED_MILLIS == 0
-    };
-    let refused = rows.iter().position(is_refused);
-    rows.truncate(refused.unwrap_or(rows.len()));
-    (Effect::Rows(rows), refused)
 }
 
 fn apply(store: &MemoryStore, write: &Effect) -> Result<Inserted, StoreError> {

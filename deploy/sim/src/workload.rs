@@ -35,6 +35,8 @@ pub(crate) struct Record {
     pub(crate) claim: Claim,
     /// Who sends it.
     pub(crate) sender: Sender,
+    /// The store refuses its row, but for one that says so.
+    pub(crate) refused: bool,
     /// It was redriven: the record that it repeats, by its index. An operator has mended it meanwhile, or not.
     pub(crate) repeats: Option<usize>,
 }
@@ -68,10 +70,6 @@ pub(crate) enum Sender {
     Stranger,
 }
 
-/// The shipment of which the store refuses what happens in an even second, and a registration that is the first record of all.
-pub(crate) const REFUSED: usize = 3;
-/// What it refuses, in milliseconds: multiples of this.
-pub(crate) const REFUSED_MILLIS: i64 = 2_000;
 /// How long a shipment that parks waits for a dead letter, in seconds.
 pub(crate) const PARK_SECONDS: i64 = 1;
 /// What the topic is called.
@@ -159,7 +157,10 @@ fn again(earlier: Record, dice: &mut Dice) -> Record {
 
 /// What an operator does about a dead letter: redrives it, mostly mended, or has waited long enough.
 fn operated(dice: &mut Dice, records: &[Record]) -> Option<Record> {
-    let is_dead = |&index: &usize| matches!(records[index].claim, Claim::Poison(_)) || records[index].is_refused(index);
+    let is_poison = |index: usize| matches!(records[index].claim, Claim::Poison(_));
+    // A duplicate of what the store refuses has no dead letter of its own.
+    let is_first = |index: usize| !records[..index].iter().any(|earlier| earlier.key() == records[index].key());
+    let is_dead = |&index: &usize| is_poison(index) || (records[index].refused && is_first(index));
     let dead: Vec<usize> = (0..records.len()).filter(is_dead).collect();
     if dead.is_empty() {
         return None;
@@ -171,16 +172,14 @@ fn operated(dice: &mut Dice, records: &[Record]) -> Option<Record> {
     };
     let missing = STATUSES.into_iter().find(|&word| !was_reported(word));
     let claim = match dice.below(10) {
-        // Nobody mends what the store refuses.
-        below if below < 4 || letter.shipment == REFUSED => {
-            Claim::Release { until: recorded_at(of) + PARK_SECONDS * 1_000 - dice.one_of(&[0, 0, 0, 1]) }
-        }
-        4..=5 => letter.claim,
+        0..=3 => Claim::Release { until: recorded_at(of) + PARK_SECONDS * 1_000 - dice.one_of(&[0, 0, 0, 1]) },
+        // Of what the store refuses nobody mends a word: it is the store that is mended.
+        below if below < 6 || !is_poison(of) => letter.claim,
         6 => Claim::Status(dice.one_of(&STATUSES)),
         _ => Claim::Status(missing.unwrap_or("delivered")),
     };
     let repeats = if matches!(claim, Claim::Release { .. }) { None } else { letter.repeats.or(Some(of)) };
-    Some(Record { claim, repeats, ..letter })
+    Some(Record { claim, repeats, refused: dice.percent(25), ..letter })
 }
 
 impl Record {
@@ -206,16 +205,16 @@ impl Record {
         let early = dice.one_of(&[0, 0, 0, 0, 0, 4, 4, 950]);
         let sender = dice.one_of(&[Sender::Nobody, Sender::Nobody, Sender::Owner, Sender::Owner, Sender::Stranger]);
         let second = 1_000 + index as i64 - early;
-        Self { shipment, second, source: dice.below(2), claim, sender, repeats: None }
+        Self { shipment, second, source: dice.below(2), claim, sender, refused: dice.percent(5), repeats: None }
     }
 
-    /// Whether the store refuses the row of this record, which is the one at `index`.
-    pub(crate) fn is_refused(&self, index: usize) -> bool {
-        let millis = match self.claim {
-            Claim::Created { .. } => recorded_at(index),
-            _ => self.second * 1_000,
-        };
-        self.shipment == REFUSED && millis % REFUSED_MILLIS == 0
+    /// The key of its event: its shipment, and when and by whom it is reported, unless it is the registration. Poison has none.
+    pub(crate) fn key(&self) -> Option<(usize, Option<(usize, i64)>)> {
+        match self.claim {
+            Claim::Poison(_) | Claim::Release { .. } => None,
+            Claim::Created { .. } => Some((self.shipment, None)),
+            Claim::Status(_) | Claim::Kind(_) => Some((self.shipment, Some((self.source, self.second)))),
+        }
     }
 
     fn encoded(&self, index: usize) -> NewRecord {
@@ -273,11 +272,11 @@ fn time(millis: i64) -> Value {
 
 impl fmt::Display for Record {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { shipment, second, source, claim, sender, repeats } = self;
+        let Self { shipment, second, source, claim, sender, refused, repeats } = self;
         write!(formatter, "shipment {shipment}: {claim:?} at second {second} by source {source}, sent by {sender:?}")?;
         if let Some(of) = repeats {
             write!(formatter, "; it repeats record {of}")?;
         }
-        if *shipment == REFUSED { write!(formatter, "; the store refuses even seconds") } else { Ok(()) }
+        if *refused { write!(formatter, "; the store refuses it") } else { Ok(()) }
     }
 }

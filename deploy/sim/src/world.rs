@@ -80,7 +80,10 @@ impl<'a> World<'a> {
         CLOCK.set(1_000_000);
         let broker = Broker::new(workload, 1);
         let story = tell.then(Vec::new);
-        Self { workload, platform: Arc::default(), broker, owners: Vec::new(), born: 0, checker, story }
+        let refused = (0..workload.records.len()).filter(|&index| workload.records[index].refused);
+        let refused = refused.map(|index| workload.at(index)).collect();
+        let platform = Arc::new(Mutex::new(Platform::new(refused)));
+        Self { workload, platform, broker, owners: Vec::new(), born: 0, checker, story }
     }
 
     fn note(&mut self, line: fmt::Arguments<'_>) {
@@ -184,15 +187,18 @@ impl<'a> World<'a> {
     }
 
     fn offer(&mut self, who: usize, most: usize) -> usize {
+        let platform = self.platform.lock().unwrap_or_else(PoisonError::into_inner);
         let owner = &mut self.owners[who];
         let mut offered = Vec::new();
         for (&partition, next) in owner.reads.iter_mut().filter(|_| owner.epoch == self.broker.epoch) {
-            for record in self.broker.log[partition].iter().skip(*next).take(most) {
+            let there = self.broker.log[partition].iter().skip(*next).take(most);
+            for record in there.take_while(|record| self.checker.is_there(record, &platform)) {
                 drop(owner.lanes.offer(record.clone()));
                 offered.push((partition, *next));
                 *next += 1;
             }
         }
+        drop(platform);
         let (name, count) = (owner.name, offered.len());
         if count > 0 {
             self.note(format_args!("owner {name}: is given {offered:?}"));

@@ -59,7 +59,7 @@ impl Schedule {
     pub fn story(&self) -> Vec<String> {
         let records = self.workload.records.iter().enumerate().map(|(index, record)| {
             let (partition, epoch, offset) = self.workload.position(index);
-            format!("record {index} (epoch {epoch}, {partition}/{offset}): {record}")
+            format!("record {index} (epoch {epoch}, {partition}/{offset}): {record:?}")
         });
         let (result, steps) = self.play(true);
         records.chain(steps).chain(result.err().map(|what| format!("then {what}"))).collect()

@@ -36,24 +36,26 @@ pub(crate) struct Expected {
     pub(crate) documents: HashMap<(TrackingNumber, LogPosition), StoredShipment>,
 }
 
+impl Effect {
+    /// Whether its row says this.
+    fn is(&self, outcome: Outcome) -> bool {
+        self.moved_to.is_none() && self.row.as_ref().is_some_and(|row| row.outcome == outcome)
+    }
+}
+
 struct Model<'a> {
     workload: &'a Workload,
     events: &'a [Option<Event>],
-    /// For each key the claims that were made under it, and the records whose rows say so; the first one is the event, the others are conflicts.
-    keys: HashMap<Key, Vec<(Payload, usize)>>,
     shipments: HashMap<usize, StoredShipment>,
     effects: Vec<Effect>,
 }
-
-type Key = (usize, Option<(usize, i64)>);
-type Payload = (Option<&'static str>, bool, usize);
 
 impl Expected {
     /// What must become of `workload`.
     #[must_use]
     pub(crate) fn of(workload: &Workload) -> Self {
         let (events, effects) = (workload.events(), vec![Effect::default(); workload.records.len()]);
-        let mut model = Model { workload, events: &events, keys: HashMap::new(), shipments: HashMap::new(), effects };
+        let mut model = Model { workload, events: &events, shipments: HashMap::new(), effects };
         let mut documents = HashMap::new();
         for (index, record) in workload.records.iter().enumerate() {
             let before = model.shipments.get(&record.shipment).cloned();
@@ -86,48 +88,42 @@ impl Model<'_> {
                 }
             }
             Claim::Release { until: now } => self.release(index, now),
-            Claim::Created { field, weight, .. } => self.report(index, (record.shipment, None), (None, field, weight)),
-            Claim::Status(word) | Claim::Kind(word) => {
-                let key = (record.shipment, Some((record.source, record.second)));
-                self.report(index, key, (Some(word), false, 0));
-            }
+            Claim::Created { .. } | Claim::Status(_) | Claim::Kind(_) => self.report(index),
         }
     }
 
     /// An event: told at once when nothing that waits can change it, else judged in its turn.
-    fn report(&mut self, index: usize, key: Key, payload: Payload) {
-        let record = self.workload.records[index];
-        let claims = self.keys.entry(key).or_default();
-        let earlier = claims.iter().position(|(claim, _)| *claim == payload);
-        let place = earlier.unwrap_or(claims.len());
-        if earlier.is_none() {
-            claims.push((payload, index));
+    fn report(&mut self, index: usize) {
+        let (records, record) = (&self.workload.records, self.workload.records[index]);
+        let earlier: Vec<usize> = (0..index).filter(|&earlier| records[earlier].key() == record.key()).collect();
+        let says_it = |&earlier: &usize| records[earlier].payload() == record.payload();
+        let (is_first, is_known) = (earlier.first().is_none_or(says_it), earlier.iter().any(says_it));
+        // What was redriven is judged anew, when nothing has come of it yet but that the store refused it.
+        let is_dead = |&earlier: &usize| self.effects[earlier].is(Outcome::DeadLettered);
+        let anew = earlier.into_iter().find(|earlier| is_first && record.repeats.is_some() && is_dead(earlier));
+        if is_known && anew.is_none() {
+            return self.settle(index);
         }
-        let refused = self.effects[claims[0].1].row.as_ref().filter(|row| row.outcome == Outcome::DeadLettered);
-        let is_judged_anew = earlier == Some(0) && record.repeats.is_some() && refused.is_some();
-        if earlier.is_none() || is_judged_anew {
-            let conflict = (Outcome::Conflict, RejectReason::KeyConflict);
-            let told = if place == 0 { self.told_at_once(index) } else { Some(conflict) };
-            let is_letter =
-                |&(outcome, _): &(Outcome, RejectReason)| matches!(outcome, Outcome::Conflict | Outcome::DeadLettered);
-            self.effects[index].letter = told.filter(is_letter).map(|(_, reason)| reason.as_str());
-            let is_dead = told.is_some_and(|(outcome, _)| outcome == Outcome::DeadLettered);
-            if is_judged_anew && !is_dead {
-                let first = std::mem::replace(&mut self.keys.get_mut(&key).expect("it was there")[0].1, index);
-                self.effects[first].moved_to = Some(self.workload.at(index));
-            }
-            let Some((outcome, reason)) = told else { return self.take_turn(index) };
-            if !(is_judged_anew && is_dead) {
-                let row = EventRow { outcome, outcome_reason: Some(reason), ..self.row(index) };
-                // The store takes the row of what it refuses only bare of everything that may be the cause.
-                let row = if record.refused { EventRow { from: None, shipment_client_id: None, ..row } } else { row };
-                self.effects[index].row = Some(row);
-            }
-            if is_dead {
-                return self.wait(index);
-            }
+        let conflict = (Outcome::Conflict, RejectReason::KeyConflict);
+        let told = if is_first { self.told_at_once(index) } else { Some(conflict) };
+        let is_letter = |told: &(Outcome, _)| matches!(told.0, Outcome::Conflict | Outcome::DeadLettered);
+        self.effects[index].letter = told.filter(is_letter).map(|(_, reason)| reason.as_str());
+        let is_dead = told.is_some_and(|(outcome, _)| outcome == Outcome::DeadLettered);
+        match anew {
+            Some(_) if is_dead => return self.wait(index), // in vain
+            Some(first) => self.effects[first].moved_to = Some(self.workload.at(index)),
+            None => {}
         }
-        // Whatever was waited for, this is what came of it.
+        let Some((outcome, reason)) = told else { return self.take_turn(index) };
+        let row = EventRow { outcome, outcome_reason: Some(reason), ..self.row(index) };
+        // The store takes the row of what it refuses only bare of everything that may be the cause.
+        let row = if record.refused { EventRow { from: None, shipment_client_id: None, ..row } } else { row };
+        self.effects[index].row = Some(row);
+        if is_dead { self.wait(index) } else { self.settle(index) }
+    }
+
+    /// Whatever was waited for, record `index` is what came of it.
+    fn settle(&mut self, index: usize) {
         if let Some(place) = self.place_of(index) {
             self.queue(index).remove(place);
             self.go_on(index);

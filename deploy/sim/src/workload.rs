@@ -1,7 +1,5 @@
 //! What stands in the log: some shipments' lives, with everything that sources get wrong.
 
-use std::fmt;
-
 use serde_json::{Value, json};
 use shared::dead_letters::REPLAY_OF;
 use shared::event_log::{Header, LogRecord, NewRecord, Position};
@@ -217,6 +215,16 @@ impl Record {
         }
     }
 
+    /// What it says of that key's event; the rest of a registration is no part of it.
+    pub(crate) fn payload(&self) -> Claim {
+        match self.claim {
+            Claim::Created { field, weight, .. } => {
+                Claim::Created { field, weight, cancel_in_transit: false, parks: false }
+            }
+            claim => claim,
+        }
+    }
+
     fn encoded(&self, index: usize) -> NewRecord {
         let number = number(self.shipment);
         let (ce_type, mut value) = match self.claim {
@@ -268,15 +276,4 @@ pub(crate) fn recorded_at(index: usize) -> i64 {
 
 fn time(millis: i64) -> Value {
     Timestamp::from_millis(millis).to_string().into()
-}
-
-impl fmt::Display for Record {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { shipment, second, source, claim, sender, refused, repeats } = self;
-        write!(formatter, "shipment {shipment}: {claim:?} at second {second} by source {source}, sent by {sender:?}")?;
-        if let Some(of) = repeats {
-            write!(formatter, "; it repeats record {of}")?;
-        }
-        if *refused { write!(formatter, "; the store refuses it") } else { Ok(()) }
-    }
 }

@@ -2,8 +2,9 @@
 //!
 //! The processor's real code (queues, lane, pipeline) runs over ports that do what a seed says: each call succeeds, fails, happens although it
 //! failed, happens in part or late; owners die between any two calls, lose their partitions without knowing and go on as zombies, come back; the store
-//! forgets what a majority did not have; commits are lost; the clock jumps; the topic is made anew. After each step what must always hold is
-//! looked at, and in the end everything is compared with a model that takes one record after the other.
+//! forgets what a majority did not have, and refuses some records, which an operator redrives; commits are lost; the clock jumps; the topic is made
+//! anew. After each step what must always hold is looked at, and in the end everything is compared with a model that takes one record after the
+//! other.
 //!
 //! - `workload`: what stands in the log; `model`: what must become of it;
 //! - `platform`: store and topics as servers can tear them; `ports`: the gate at which every call waits;

@@ -6,30 +6,28 @@
 //! anew. After each step what must always hold is looked at, and in the end everything is compared with a model that takes one record after the
 //! other.
 //!
-//! - `workload`: what stands in the log; `model`: what must become of it;
+//! - `specification`, which one has to believe. `workload`: what stands in the log; `model`: what must become of it; `check`: what must hold;
 //! - `platform`: store and topics as servers can tear them; `ports`: the gate at which every call waits;
-//! - `owner`: the processor as it is polled; `world`: broker, owners and the steps of a schedule; `check`: what must hold;
+//! - `owner`: the processor as it is polled; `world`: broker, owners and the steps of a schedule;
 //! - `shrink`: the shortest schedule that still fails.
 //!
 //! `mutants/` breaks the lane in one way each; `mutants.sh` shows that each is found out.
 
-mod check;
 mod dice;
-mod model;
 mod owner;
 mod platform;
 mod ports;
 mod shrink;
-mod workload;
+mod specification;
 mod world;
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crate::check::Checker;
 use crate::dice::Dice;
-use crate::model::Expected;
-use crate::workload::Workload;
+use crate::specification::check::Checker;
+use crate::specification::model::Expected;
+use crate::specification::workload::Workload;
 use crate::world::{Step, World};
 
 /// A workload and what happens while it is worked on.

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::platform::Platform;
 use crate::ports::Gate;
-use crate::workload::TOPIC;
+use crate::specification::workload::TOPIC;
 use crate::world::clock;
 
 /// Lanes of each owner.

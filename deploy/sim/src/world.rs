@@ -9,12 +9,12 @@ use std::time::Duration;
 use shared::event_log::{LogRecord, PartitionConsumer, Position};
 use shared::shipment::Timestamp;
 
-use crate::check::Checker;
 use crate::dice::Dice;
 use crate::owner::{LANES, Owner};
 use crate::platform::Platform;
 use crate::ports::Verdict;
-use crate::workload::Workload;
+use crate::specification::check::Checker;
+use crate::specification::workload::Workload;
 
 /// One step: what happens (a kind of `World::step`), to whom, how, and how much of it. All zeros is the step of a calm world: the first owner
 /// goes on, and what it asks for is done.

@@ -3,7 +3,7 @@
 //! - [`rebuild`]: read the log as far as the live one is, again and again until little is behind; show what differs; then keep it, drop it
 //!   or, by `swap`, take it into use;
 //! - [`rollback`]: the generation before the last swap is live again;
-//! - [`collect`]: drops generations that nobody reads any more.
+//! - [`collect()`]: drops generations that nobody reads any more.
 //!
 //! A tool that is killed at any point can be run again. What it had built is durable up to what its group has committed, and it goes on from
 //! there. What it had not switched is not switched.

@@ -8,9 +8,9 @@ use shared::event_log::{LogRecord, NewRecord};
 use shared::shipment::{EventId, LogPosition, TrackingNumber};
 use shared::shipment_store::{RowPosition, ShipmentReader};
 
-use crate::model::{Effect, Expected};
+use super::model::{Effect, Expected};
+use super::workload::{INDEX, Workload, number};
 use crate::platform::{Platform, now};
-use crate::workload::{INDEX, Workload, number};
 
 /// Compares the platform with the model.
 pub(crate) struct Checker<'a> {

@@ -12,7 +12,7 @@ use shared::shipment::{
 };
 use shared::shipment_store::{EventRow, RowPosition, StoredShipment};
 
-use crate::workload::{Claim, PARK_SECONDS, Sender, Workload, recorded_at};
+use super::workload::{Claim, PARK_SECONDS, Sender, Workload, recorded_at};
 
 /// What one record must leave behind.
 #[derive(Clone, Debug, Default)]

@@ -1,5 +1,6 @@
 //! Programs that end under load, in good order and not.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use acceptance::client::{Client, text};
@@ -54,28 +55,31 @@ async fn what_was_answered_before_a_crash_is_there_after_a_restart() {
     hold_to_account(&platform, &posters, &[]).await;
 }
 
-/// Callers that register at the same time, and how many parcels each of them has.
+/// Callers that register at the same time, and how many parcels each of them has at least.
 const REGISTRARS: usize = 8;
 const PARCELS: usize = 12;
+/// How often an edge dies at least; and at most, until that was in the middle of a registration.
+const DEATHS: usize = 4;
+const MOST_DEATHS: usize = 24;
+/// So many parcels are registered between two deaths.
+const BETWEEN: u64 = 20;
 /// Longest time until a registration is answered: after a crash its key is left alone for 20 s, and the next attempt may crash too.
 const REGISTERED: Duration = Duration::from_secs(120);
 
 /// Registers a parcel under `key`, before one edge after the other from number `turn` on, until somebody answers for it. Returns its
-/// number, and whether an attempt was cut off behind the taking of the key: only then is anybody told that it is in use.
-async fn register(edges: &[Client], mut turn: usize, key: &str) -> (String, bool) {
-    let mut cut_off = false;
+/// number; `cut_off` becomes true when an attempt was cut off behind the taking of the key: only then is anybody told that it is in use.
+async fn register(edges: &[Client], mut turn: usize, key: &str, cut_off: &Cell<bool>) -> String {
     let sent = async || {
         turn += 1;
         let answer = edges[turn % edges.len()].keyed("/shipments", key, &parcel()).try_send().await.ok()?;
-        cut_off |= answer.status == 409;
+        cut_off.set(cut_off.get() || answer.status == 409);
         match answer.status {
             201 | 202 => Some(text(&answer.body, "tracking_number")),
             409 | 503 => None,
             _ => panic!("{key}: {} {}", answer.status, answer.text),
         }
     };
-    let (number, _) = wait::until(&format!("an answer for {key}"), REGISTERED, sent).await;
-    (number, cut_off)
+    wait::until(&format!("an answer for {key}"), REGISTERED, sent).await.0
 }
 
 /// How many shipments the caller sees.
@@ -92,30 +96,35 @@ async fn a_registration_under_a_key_is_made_once_whichever_edge_dies_meanwhile()
     let mut platform = Platform::pair(&servers, 2, 1).await;
     let ana = platform.a_client().await;
     let edges: Vec<_> = platform.edges.iter().map(|edge| ana.before(&edge.url)).collect();
+    let cut_off = Cell::new(false);
     let registrars = (0..REGISTRARS).map(async |registrar| {
         let mut numbers = Vec::new();
-        for parcel in 0..PARCELS {
-            numbers.push(register(&edges, registrar + parcel, &format!("parcel-{registrar}-{parcel}")).await);
+        while numbers.len() < PARCELS || !cut_off.get() {
+            let (parcel, turn) = (numbers.len(), registrar + numbers.len());
+            numbers.push(register(&edges, turn, &format!("parcel-{registrar}-{parcel}"), &cut_off).await);
         }
         numbers
     });
-    // Each edge dies twice, in the middle of the work; the other one goes on.
+    // The edges die in turn, in the middle of the work; the other one goes on.
     let deaths = async {
-        for (turn, goal) in [10, 30, 50, 70].into_iter().enumerate() {
+        let dead = (0..MOST_DEATHS).take_while(|&dead| dead < DEATHS || !cut_off.get());
+        for (turn, goal) in dead.zip((BETWEEN / 2..).step_by(BETWEEN as usize)) {
             let (dies, lives) = (turn % 2, &edges[(turn + 1) % 2]);
-            let reached = async || (registered(lives).await >= goal).then_some(());
+            let is_enough = || turn >= DEATHS && cut_off.get(); // and nobody registers any more
+            let reached = async || (registered(lives).await >= goal || is_enough()).then_some(());
             wait::until(&format!("{goal} parcels"), REGISTERED, reached).await;
             platform.edges[dies].program.kill();
             platform.edges[dies].program.start_again();
             platform.edges[dies].ready().await;
         }
+        assert!(cut_off.get(), "no edge died in the middle of a registration");
     };
     let (registered_by, ()) = futures::join!(join_all(registrars), deaths);
-    let (mut numbers, cut_off): (Vec<_>, Vec<_>) = registered_by.into_iter().flatten().unzip();
-    assert!(cut_off.contains(&true), "no edge died in the middle of a registration");
+    let mut numbers: Vec<_> = registered_by.into_iter().flatten().collect();
+    let keys = numbers.len();
     numbers.sort();
     numbers.dedup();
-    assert_eq!(numbers.len(), REGISTRARS * PARCELS, "each has a shipment of its own");
+    assert_eq!(numbers.len(), keys, "each has a shipment of its own");
     let all_shown = async || {
         let total = registered(&edges[0]).await;
         assert!(total <= numbers.len() as u64, "{total} shipments for {} keys", numbers.len());

@@ -37,7 +37,7 @@ impl Decision {
     }
 
     /// The shipment as the batch has changed it so far.
-    fn newest<'a>(
+    pub(crate) fn newest<'a>(
         &'a self,
         number: TrackingNumber,
         states: &'a HashMap<TrackingNumber, Shipment>,

@@ -311,7 +311,7 @@ impl Decision {
             Seen::Before(payload) => Some(payload),
             Seen::ConflictBefore => Some(event.id.payload), // a duplicate of that conflict
         };
-        let shipment = self.changed.get(number).or_else(|| states.get(&number));
+        let shipment = self.newest(number, states);
         let was_parked = shipment.is_some_and(|shipment| !shipment.state.parked.is_empty());
         let turn = parking::take(shipment, first, event, position, item.repeats);
         let own = turn.own.as_ref().filter(|own| own.outcome != Outcome::Duplicate);
